@@ -1,0 +1,111 @@
+"""Typed, bounded, documented settings: one description serves validation, YAML comments and widgets.
+
+A settings class is a frozen dataclass whose fields are made with :func:`setting`:
+
+    @dataclass(frozen=True)
+    class Settings(SettingsBase):
+        opset: int = setting(17, "ONNX operator set to write", low=13, high=22)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from .errors import InputError
+
+
+class Bounds(NamedTuple):
+    """What a field admits: a closed range, or a tuple of choices, and one line of help."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple | None = None
+    advanced: bool = False
+
+
+def setting(default: Any, help: str, *, low=None, high=None, choices=None, advanced=False) -> Any:
+    """Declares a field of a settings class.
+
+    Args:
+        default: value used when the recipe is silent; its type is the field's type
+            (bool, int, float, str, or a tuple of str).
+        help: one line: what it does, what it costs, when it helps.
+        low: smallest admitted number, inclusive.
+        high: largest admitted number, inclusive.
+        choices: the admitted values, for an enumeration.
+        advanced: shown by the widgets only under 'more'.
+    """
+    bounds = Bounds(help, low, high, tuple(choices) if choices else None, advanced)
+    return field(default=default, metadata={"bounds": bounds})
+
+
+@dataclass(frozen=True)
+class SettingsBase:
+    """Base of every settings class; checks each value against its bounds when it is made."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = _coerce(f.name, getattr(self, f.name), f.default)
+            object.__setattr__(self, f.name, value)
+            _check(f.name, value, f.metadata["bounds"])
+
+    @classmethod
+    def bounds(cls) -> dict[str, Bounds]:
+        """Bounds of each field, in declaration order."""
+        return {f.name: f.metadata["bounds"] for f in fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Default of each field, in declaration order."""
+        return {f.name: f.default for f in fields(cls)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, owner: str) -> SettingsBase:
+        """Makes settings from plain values.
+
+        Raises:
+            InputError: a name is unknown or a value is out of range; names what is allowed.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                allowed = ", ".join(known) or "none"
+                raise InputError(f"{owner}: unknown setting '{name}'; allowed: {allowed}")
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"{owner}: {error}") from None
+
+    def to_dict(self, *, only_changed: bool = False) -> dict[str, Any]:
+        """Plain values that JSON and YAML can hold; optionally only those that differ from the default."""
+        values = dataclasses.asdict(self)
+        if only_changed:
+            values = {k: v for k, v in values.items() if v != self.defaults()[k]}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _coerce(name: str, value: Any, default: Any) -> Any:
+    """Accepts what YAML and widgets send for a field of the default's type, else explains."""
+    kind = type(default)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    raise InputError(f"'{name}' must be {kind.__name__}, not {value!r}")
+
+
+def _check(name: str, value: Any, bounds: Bounds) -> None:
+    if bounds.choices is not None and value not in bounds.choices:
+        allowed = ", ".join(str(c) for c in bounds.choices)
+        raise InputError(f"'{name}' is {value!r}; allowed: {allowed}")
+    too_low = bounds.low is not None and value < bounds.low
+    too_high = bounds.high is not None and value > bounds.high
+    if too_low or too_high or value != value:
+        raise InputError(f"'{name}' is {value!r}; allowed: {bounds.low} to {bounds.high}")
