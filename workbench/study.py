@@ -1,0 +1,156 @@
+"""A study: every run of every variant in one SQLite file, raw samples included; append-only.
+
+Safe under ``kill -9`` and several writers (WAL, one transaction a run). A run measured again adds samples:
+its statistics are taken over the rounds of all sessions, each round paired with the baseline's of the same session.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .results import Result
+from .results_json import from_dict, to_dict
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    seq INTEGER PRIMARY KEY, run_id TEXT UNIQUE NOT NULL, session TEXT NOT NULL, created TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL, data_sha256 TEXT NOT NULL, machine TEXT NOT NULL, recipe_key TEXT NOT NULL,
+    is_baseline INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS runs_variant ON runs (model_sha256, data_sha256, machine, recipe_key, seq);
+CREATE TABLE IF NOT EXISTS blocks (
+    run_id TEXT NOT NULL, round INTEGER NOT NULL, seconds BLOB NOT NULL, PRIMARY KEY (run_id, round)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, payload TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+Rounds = list[np.ndarray]
+
+
+class Study:
+    """Results in a SQLite file.
+
+    Args:
+        path: file to open or create; ':memory:' keeps it in this process.
+
+    Raises:
+        InputError: the file is not a study, or was written by a newer workbench.
+    """
+
+    def __init__(self, path: str | Path = ":memory:") -> None:
+        self.path = Path(path) if str(path) != ":memory:" else None
+        self._lock = threading.Lock()
+        try:
+            if self.path:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(str(path), timeout=30, check_same_thread=False, isolation_level=None)
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(f"cannot open study {path}: {error}; name another file, or delete this one") from None
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_TABLES)
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+        found = int(self._db.execute("SELECT value FROM meta WHERE key='schema'").fetchone()[0])
+        if found > SCHEMA:
+            raise InputError(f"study {self.path} has schema {found}; this workbench reads up to {SCHEMA}: upgrade it")
+
+    @contextmanager
+    def _transaction(self):
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def add(self, result: Result, session: str, rounds: Iterable[Iterable[float]] = ()) -> None:
+        """Appends one run with the rounds measured in this session (seconds)."""
+        blocks = [(result.run_id, i, np.asarray(list(r), "<f8").tobytes()) for i, r in enumerate(rounds)]
+        row = (result.run_id, session, result.created, result.model_sha256, result.data_sha256, result.machine,
+               result.recipe.key, int(result.is_baseline), result.status, json.dumps(to_dict(result)))
+        with self._transaction() as db:
+            db.execute("INSERT INTO runs (run_id, session, created, model_sha256, data_sha256, machine, recipe_key,"
+                       " is_baseline, status, payload) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+            db.executemany("INSERT INTO blocks VALUES (?,?,?)", blocks)
+
+    def results(self, model_sha256: str | None = None, machine: str | None = None,
+                data_sha256: str | None = None) -> list[Result]:
+        """The latest result of each variant, oldest first; raw rounds stay in the file (:meth:`rounds`).
+
+        A later failure or cancellation does not hide an earlier good measurement.
+        """
+        where = {"model_sha256": model_sha256, "machine": machine, "data_sha256": data_sha256}
+        used = {k: v for k, v in where.items() if v is not None}
+        clause = " AND ".join(f"{k} = :{k}" for k in used) or "1"
+        query = f"""SELECT payload FROM (
+            SELECT payload, seq, ROW_NUMBER() OVER (
+                PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY status = 'ok' DESC, seq DESC) AS n
+            FROM runs WHERE {clause}) WHERE n = 1 ORDER BY seq"""
+        return [from_dict(json.loads(row[0])) for row in self._all(query, used)]
+
+    def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
+        """The latest good result of a variant, else its latest failure, else None. An index look-up."""
+        query = """SELECT payload FROM runs WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
+            ORDER BY status = 'ok' DESC, seq DESC LIMIT 1"""
+        rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
+        return from_dict(json.loads(rows[0][0])) if rows else None
+
+    def history(self, recipe_key: str, baseline_key: str, model_sha256: str, data_sha256: str,
+                machine: str) -> tuple[Rounds, Rounds]:
+        """Rounds of a variant over all sessions, and the baseline's rounds paired with them (same session, same round).
+
+        Returns:
+            two lists of float64 arrays in seconds, equally long.
+        """
+        query = """SELECT a.seconds, b.seconds FROM runs AS v
+            JOIN runs AS w ON w.session = v.session AND w.recipe_key = :base AND w.model_sha256 = :model
+            JOIN blocks AS a ON a.run_id = v.run_id
+            JOIN blocks AS b ON b.run_id = w.run_id AND b.round = a.round
+            WHERE v.recipe_key = :key AND v.model_sha256 = :model AND v.data_sha256 = :data AND v.machine = :machine
+            ORDER BY v.seq, a.round"""
+        rows = self._all(query, {"key": recipe_key, "base": baseline_key, "model": model_sha256,
+                                 "data": data_sha256, "machine": machine})
+        return [_seconds(r[0]) for r in rows], [_seconds(r[1]) for r in rows]
+
+    def rounds(self, run_id: str) -> Rounds:
+        """Raw samples of one run, in seconds, one float64 array a round."""
+        return [_seconds(r[0]) for r in self._all("SELECT seconds FROM blocks WHERE run_id = ? ORDER BY round", (run_id,))]
+
+    def remember_model(self, sha256: str, description: dict[str, Any]) -> None:
+        """Keeps a plain description of a model (name, path, format), so that an old study opens without the file."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (sha256, json.dumps(description)))
+
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Descriptions by model hash."""
+        return {sha: json.loads(text) for sha, text in self._all("SELECT sha256, payload FROM models", ())}
+
+    def __len__(self) -> int:
+        """Number of runs, failures included."""
+        return self._all("SELECT COUNT(*) FROM runs", ())[0][0]
+
+    def _all(self, query: str, values: Any) -> list[tuple]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Closes the file; the study can be opened again."""
+        self._db.close()
+
+
+def _seconds(blob: bytes) -> np.ndarray:
+    return np.frombuffer(blob, "<f8")
