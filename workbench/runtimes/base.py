@@ -62,8 +62,8 @@ class RuntimeInfo:
         name: what recipes say, e.g. 'onnxruntime'.
         title: what people read, e.g. 'ONNX Runtime'.
         module: adapter module below ``workbench.runtimes``, e.g. '_onnxruntime'. It defines
-            ``Settings``, ``environment(threads, device, settings) -> dict[str, str]`` (variables the
-            worker sets before the framework loads), ``devices() -> dict[str, str | None]`` (device ->
+            ``Settings``, ``environment(threads, device, settings, format) -> dict[str, str]`` (variables
+            the worker sets before the framework loads), ``devices() -> dict[str, str | None]`` (device ->
             None when usable, else the reason) and ``open_session(request) -> Session``.
         package: import name that ``find_spec`` looks for.
         install: the line that installs it.
