@@ -1,0 +1,44 @@
+"""Numbers for people: SI inside, formatted only here, at the edge."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float | None) -> str:
+    """0.0014 -> '1.40 ms'; three significant digits, the unit that reads best."""
+    if seconds is None:
+        return "–"
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"), 1.0, "s")):
+        if abs(seconds) < limit:
+            return f"{significant(seconds * factor)} {unit}"
+    raise AssertionError
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Three significant digits without an exponent: 1.4 -> '1.40', 17.52 -> '17.5', 1234 -> '1234'."""
+    whole = len(str(int(abs(value))))
+    return f"{value:.{max(0, digits - whole)}f}"
+
+
+def size(n_bytes: float) -> str:
+    """Decimal units, as disks and networks use: 912345 -> '912 kB'."""
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{significant(value)} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def count(n: int) -> str:
+    """1234567 -> '1,234,567'."""
+    return f"{n:,}"
+
+
+def times(ratio: float) -> str:
+    """A speed-up: 4.86 -> '4.9x', 0.42 -> '0.42x', 12.3 -> '12x'."""
+    return f"{ratio:.2f}x" if ratio < 1 else f"{ratio:.1f}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def points(fraction: float) -> str:
+    """A difference of two shares in percentage points: -0.002 -> '-0.2'."""
+    return f"{100 * fraction:+.1f}".replace("-", "−") if abs(fraction) >= 0.0005 else "±0.0"
