@@ -104,7 +104,8 @@ class Study:
 
     def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
         """The latest good result of a variant, else its latest failure, else None. An index look-up."""
-        query = """SELECT payload FROM runs WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
+        query = """SELECT payload FROM runs
+            WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
             ORDER BY status = 'ok' DESC, seq DESC LIMIT 1"""
         rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
         return from_dict(json.loads(rows[0][0])) if rows else None
@@ -128,7 +129,8 @@ class Study:
 
     def rounds(self, run_id: str) -> Rounds:
         """Raw samples of one run, in seconds, one float64 array a round."""
-        return [_seconds(r[0]) for r in self._all("SELECT seconds FROM blocks WHERE run_id = ? ORDER BY round", (run_id,))]
+        query = "SELECT seconds FROM blocks WHERE run_id = ? ORDER BY round"
+        return [_seconds(r[0]) for r in self._all(query, (run_id,))]
 
     def remember_model(self, sha256: str, description: dict[str, Any]) -> None:
         """Keeps a plain description of a model (name, path, format), so that an old study opens without the file."""
