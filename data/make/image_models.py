@@ -58,17 +58,17 @@ def _residual(x, channels: int, name: str):
     return layers.ReLU(name=f"{name}_relu")(y)
 
 
-def train(model: keras.Model, *, epochs: int, rate: float, shift: bool) -> None:
+def train(model: keras.Model, *, epochs: int, rate: float, flip: bool) -> None:
     """Fits with Adam and a cosine schedule, saves for inference only, prints the test accuracy."""
     images, labels, test, test_labels = original()
     images, test = (a[..., None].astype(np.float32) / 255 for a in (images, test))
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(images) // 128))
-    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
     start = time.perf_counter()
     rng = np.random.default_rng(0)
     for epoch in range(epochs):
         flipped = np.where(rng.random(len(images))[:, None, None, None] < 0.5, images[:, :, ::-1], images)
-        model.fit(flipped if shift else images, labels, 128, initial_epoch=epoch, epochs=epoch + 1, verbose=2)
+        model.fit(flipped if flip else images, labels, 128, initial_epoch=epoch, epochs=epoch + 1, verbose=2)
     accuracy = model.evaluate(test, test_labels, 500, verbose=0)[1]
     print(f"{model.name}: {model.count_params()} parameters, accuracy {accuracy:.4f} on {len(test)} test images, "
           f"{time.perf_counter() - start:.0f} s of training")
@@ -79,6 +79,6 @@ if __name__ == "__main__":
     keras.utils.set_random_seed(0)
     for name in sys.argv[1:] or ["cnn", "separable"]:
         if name == "cnn":
-            train(cnn(), epochs=8, rate=2e-3, shift=True)
+            train(cnn(), epochs=8, rate=2e-3, flip=True)
         else:
-            train(separable(), epochs=12, rate=5e-3, shift=True)
+            train(separable(), epochs=12, rate=5e-3, flip=True)
