@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,3 +59,12 @@ def package_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sorted so that 'output_2' comes before 'output_10'; other names keep their order."""
+    listed = list(names)
+    matches = [re.fullmatch(r"(\D*)(\d+)", n) for n in listed]
+    if not all(matches) or len({m.group(1) for m in matches}) != 1:
+        return listed
+    return sorted(listed, key=lambda n: int(re.search(r"\d+$", n).group()))
