@@ -71,15 +71,14 @@ def result(engine: Engine, built: Variant, recipe: Recipe, base: Recipe, raw: Me
            fidelity: Fidelity | None) -> Result:
     """A finished result; its statistics cover the rounds of all sessions."""
     plan, is_baseline = engine.plan, recipe.key == base.key
-    samples = np.concatenate([np.asarray(r, float) for r in rounds.variant])
     median = stats.median_interval(rounds.variant, seed=plan.seed)
     against = Comparison()
     if rounds.baseline and not is_baseline:
         against = compare(rounds.variant, rounds.baseline, margin=plan.margin, seed=plan.seed)
     return Result(
         **_identity(engine, recipe, base), status="ok",
-        median_s=median.value, interval_s=(median.low, median.high), samples=len(samples),
-        percentiles_s=stats.percentiles(samples), ratio=1.0 if is_baseline else against.ratio,
+        median_s=median.value, interval_s=(median.low, median.high), samples=sum(map(len, rounds.variant)),
+        percentiles_s=stats.percentiles(rounds.variant), ratio=1.0 if is_baseline else against.ratio,
         ratio_interval=(1.0, 1.0) if is_baseline else against.interval, verdict=against.verdict,
         stopped=raw.stopped, fidelity=fidelity, size_bytes=built.model.size_bytes,
         compressed_bytes=compressed_size(built.model.path), memory=raw.memory, describe=raw.describe,
