@@ -15,6 +15,7 @@ _PLACE = re.compile(
     r"(?:\b[A-Za-z]:)?[^\s:]+\.(?:h|hpp|cc|cpp|cxx|mm):\d+:?\s*"
     r"(?:[^()\n]*?[\w~>]+::[^()]*\((?:[^()]|\([^()]*\))*\)\s*(?:const\s+)?(?:\[with [^\]]*\]\s*)?)?")
 _LOADING = re.compile(r"^(?:Load model from \S+ failed:\s*)+")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _LONGEST = 400
 
@@ -33,7 +34,7 @@ def thread_environment(threads: int, device: str) -> dict[str, str]:
 
 def one_line(error: BaseException | str) -> str:
     """The cause in a framework's error, without its file names, C++ signatures and line breaks."""
-    text = " ".join(str(error).split())
+    text = _COLOUR.sub("", " ".join(str(error).split()))
     text = _STATUS.sub("", text)
     text = _LOADING.sub("", _PLACE.sub("", text)).strip()
     if not text:
