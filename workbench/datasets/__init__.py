@@ -1,1 +1,99 @@
+"""Data sets: real samples for a model's inputs, split in a side to calibrate with and a side to judge by."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..model import Model
+from . import images, npz, split, table
+from .fit import fit
+from .made_up import random
+from .shipped import SETS
+from .types import Dataset, Raw, Samples
+
+__all__ = ["NAMES", "Dataset", "Samples", "load", "random"]
+
+NAMES: dict[str, str] = {name: title for name, (title, _) in SETS.items()}
+
+
+def load(source: str | Path, model: Model, *, calibration: str | Path | None = None,
+         pixels: str = "0..1") -> Dataset:
+    """Loads data for a model.
+
+    Args:
+        source: a name of :data:`NAMES`, or a path: ``.npz`` or ``.npy`` (arrays keyed by input name; an array of the
+            input's rank holds samples along axis 0, one of a rank more holds one whole input per entry; optional
+            'labels'), ``.csv`` with a header, or a folder with one sub-folder of images a class.
+        model: whose inputs the data must fit.
+        calibration: a second path whose samples calibrate; then ``source`` is evaluated whole. Without it a named
+            set brings both sides, and a file is split: a quarter, at most 512 samples, calibrates.
+        pixels: how images reach a float input: '0..1', '-1..1', '0..255' or 'imagenet' (mean and deviation).
+
+    Raises:
+        InputError: the data cannot be used as given, or a sample is on both sides; one line with the next step.
+        MissingError: a named set is not on this machine.
+    """
+    if str(source) in SETS:
+        name, sides = str(source), _named(str(source), model, pixels, calibration)
+    else:
+        path = Path(source).expanduser()
+        name, sides = path.stem if path.is_file() else path.name, _from_files(path, model, pixels, calibration)
+    calibrated, evaluated = sides.calibration, sides.evaluation
+    if calibrated is not None and calibration is not None:
+        split.refuse_overlap(calibrated, evaluated)
+    task = None if evaluated.labels is None else "classification"
+    return Dataset(name, split.content_hash([calibrated, evaluated]), sides.class_names, task, False, calibrated,
+                   evaluated, tuple(dict.fromkeys(sides.notes)))
+
+
+class _Sides(NamedTuple):
+    calibration: Samples | None
+    evaluation: Samples
+    class_names: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+
+def _named(name: str, model: Model, pixels: str, calibration: str | Path | None) -> _Sides:
+    """Both sides of a named set; a file of the user's may stand in for its calibration side."""
+    first, second = SETS[name][1](model, pixels)
+    evaluated, notes = fit(second, model, source=name)
+    if calibration is not None:
+        calibrated, more = fit(_read(Path(calibration), model, pixels), model, source=str(calibration))
+        return _Sides(calibrated, evaluated, second.class_names, (*notes, *more))
+    calibrated, more = fit(first, model, source=name)
+    calibrated, _ = split.without_overlap(calibrated, evaluated)  # published sets repeat a few of their own images
+    return _Sides(calibrated, evaluated, second.class_names, (*notes, *more))
+
+
+def _from_files(path: Path, model: Model, pixels: str, calibration: str | Path | None) -> _Sides:
+    """Both sides from one file, or from two."""
+    raw = _read(path, model, pixels)
+    samples, notes = fit(raw, model, source=path.name)
+    if calibration is not None:
+        calibrated, more = fit(_read(Path(calibration), model, pixels), model, source=Path(calibration).name)
+        return _Sides(calibrated, samples, raw.class_names, (*notes, *more))
+    calibrated, evaluated = split.split(samples)
+    if calibrated is None:
+        notes = (*notes, "too few samples to split: none calibrate; give a second file for that")
+    return _Sides(calibrated, evaluated, raw.class_names, notes)
+
+
+def _read(path: Path, model: Model, pixels: str) -> Raw:
+    """Chooses the reader by what the path is."""
+    path = path.expanduser()
+    try:
+        exists, folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{str(path)[:80]}' is no usable path ({error})") from None
+    if not exists:
+        raise InputError(f"'{path}' is neither a data set ({', '.join(NAMES)}) nor a file or folder: check the path")
+    if folder:
+        return images.read(path, model, pixels)
+    suffix = path.suffix.lower()
+    if suffix in (".npz", ".npy"):
+        return npz.read(path)
+    if suffix in (".csv", ".tsv"):
+        return table.read(path, model)
+    raise InputError(f"{path} is of a kind that is not read: give .npz, .npy, .csv or a folder of images")
