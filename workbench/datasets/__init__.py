@@ -38,7 +38,7 @@ def load(source: str | Path, model: Model, *, calibration: str | Path | None = N
     if str(source) in SETS:
         name, sides = str(source), _named(str(source), model, pixels, calibration)
     else:
-        path = Path(source).expanduser()
+        path = _path(source)
         name, sides = path.stem if path.is_file() else path.name, _from_files(path, model, pixels, calibration)
     calibrated, evaluated = sides.calibration, sides.evaluation
     if calibrated is not None and calibration is not None:
@@ -60,7 +60,7 @@ def _named(name: str, model: Model, pixels: str, calibration: str | Path | None)
     first, second = SETS[name][1](model, pixels)
     evaluated, notes = fit(second, model, source=name)
     if calibration is not None:
-        calibrated, more = fit(_read(Path(calibration), model, pixels), model, source=str(calibration))
+        calibrated, more = fit(_read(calibration, model, pixels), model, source=str(calibration))
         return _Sides(calibrated, evaluated, second.class_names, (*notes, *more))
     calibrated, more = fit(first, model, source=name)
     calibrated, _ = split.without_overlap(calibrated, evaluated)  # published sets repeat a few of their own images
@@ -72,7 +72,7 @@ def _from_files(path: Path, model: Model, pixels: str, calibration: str | Path |
     raw = _read(path, model, pixels)
     samples, notes = fit(raw, model, source=path.name)
     if calibration is not None:
-        calibrated, more = fit(_read(Path(calibration), model, pixels), model, source=Path(calibration).name)
+        calibrated, more = fit(_read(calibration, model, pixels), model, source=Path(calibration).name)
         return _Sides(calibrated, samples, raw.class_names, (*notes, *more))
     calibrated, evaluated = split.split(samples)
     if calibrated is None:
@@ -80,16 +80,24 @@ def _from_files(path: Path, model: Model, pixels: str, calibration: str | Path |
     return _Sides(calibrated, evaluated, raw.class_names, notes)
 
 
-def _read(path: Path, model: Model, pixels: str) -> Raw:
-    """Chooses the reader by what the path is."""
-    path = path.expanduser()
+def _path(source: str | Path) -> Path:
+    """The existing path that a source names."""
+    text = str(source)
     try:
-        exists, folder = path.exists(), path.is_dir()
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{str(path)[:80]}' is no usable path ({error})") from None
+        path = Path(text).expanduser()
+        exists = bool(text.strip()) and path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"'{text[:80]}' is no usable path ({str(error)[:80]}): check it") from None
     if not exists:
-        raise InputError(f"'{path}' is neither a data set ({', '.join(NAMES)}) nor a file or folder: check the path")
-    if folder:
+        raise InputError(f"'{text[:200]}' is neither a data set ({', '.join(NAMES)}) nor a file or folder: "
+                         "check the path")
+    return path
+
+
+def _read(source: str | Path, model: Model, pixels: str) -> Raw:
+    """Chooses the reader by what the path is."""
+    path = _path(source)
+    if path.is_dir():
         return images.read(path, model, pixels)
     suffix = path.suffix.lower()
     if suffix in (".npz", ".npy"):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..feeds import plain_name
+from ..formats.base import UNKNOWN_RANK
 from ..model import Model, TensorSpec
 from .types import Raw, Samples
 
@@ -83,6 +84,8 @@ def _text(shape) -> str:
 
 def _fit_one(array: np.ndarray, spec: TensorSpec, pinned: tuple[int, ...] | None) -> _Fitted:
     """Decides by rank what axis 0 means, then checks sizes and type."""
+    if spec.shape == UNKNOWN_RANK and array.ndim:
+        spec = TensorSpec(spec.name, spec.dtype, (None,) * array.ndim)  # the file does not tell: samples along axis 0
     rank, want = array.ndim, _sizes(spec, pinned)
     if rank == 0 and not spec.shape:
         kind = "constants"

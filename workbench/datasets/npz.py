@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from .types import Raw
 MAX_BYTES = 8 * 2**30  # all arrays together; more would not fit beside a framework
 _MAX_MEMBERS = 1000
 _MAX_HEADER = 10_000
-_BROKEN = (OSError, EOFError, ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError,
-           RecursionError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, UnicodeDecodeError)
 
 
 def read(path: Path) -> Raw:
@@ -33,7 +30,9 @@ def _read_npy(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             return {path.stem: _array(file, path.stat().st_size, path.stem, path)}
-    except _BROKEN as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged archives and headers raise a dozen kinds
         raise InputError(_line(path, error)) from None
 
 
@@ -47,7 +46,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                 with archive.open(member) as file:
                     arrays[member.filename.removesuffix(".npy")] = _array(file, member.file_size, member.filename, path)
             return arrays
-    except _BROKEN as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged archives and headers raise a dozen kinds
         raise InputError(_line(path, error)) from None
 
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from typing import NamedTuple
 
@@ -43,7 +44,8 @@ class SourceFile(NamedTuple):
     size: int
 
 
-def files() -> list[SourceFile]:
+@cache
+def files() -> tuple[SourceFile, ...]:
     """Every file of a known language that the project's dependencies installed; identical ones once.
 
     Returns:
@@ -55,7 +57,7 @@ def files() -> list[SourceFile]:
             known = found.get(file.digest)
             if known is None or (is_held_out(known.package) and not is_held_out(package)):
                 found[file.digest] = file
-    return sorted(found.values(), key=lambda f: f.digest)
+    return tuple(sorted(found.values(), key=lambda f: f.digest))
 
 
 def is_held_out(package: str) -> bool:

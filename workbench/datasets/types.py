@@ -56,12 +56,12 @@ class Samples:
         """One line why this batch cannot be fed, or None when it can."""
         if batch < 1:
             return f"the batch is {batch}; it must be at least 1"
-        if self.fixed_batch not in (None, batch):
-            return (f"the model's batch is fixed to {self.fixed_batch}: choose batch {self.fixed_batch}, "
-                    "or export the model with a free first axis")
         if batch > 1 and self.entries:
             name = next(iter(self.entries))
             return f"each entry of '{name}' is one whole input, so only batch 1 can be fed: choose batch 1"
+        if self.fixed_batch not in (None, batch):
+            return (f"the model's batch is fixed to {self.fixed_batch}: choose batch {self.fixed_batch}, "
+                    "or export the model with a free first axis")
         if batch > len(self):
             return f"batch {batch} is more than the {len(self)} samples: choose a smaller batch or give more data"
         return None
