@@ -193,10 +193,10 @@ def sample_floor(percentile: float, confidence: float = 0.99) -> int:
     return high
 
 
-def percentiles(rounds: Rounds, wanted: Sequence[float] = (90, 95, 99)) -> dict[str, float | None]:
-    """Percentiles of all runs: ``{'p90': seconds}``; None where there are fewer runs than :func:`sample_floor`."""
-    runs = np.concatenate([np.asarray(r, dtype=float) for r in rounds]) if len(rounds) else np.empty(0)
-    return {f"p{q:g}": float(np.percentile(runs, q)) if len(runs) >= sample_floor(q) else None for q in wanted}
+def percentiles(runs: Sequence[float], wanted: Sequence[float] = (90, 95, 99)) -> dict[str, float | None]:
+    """Percentiles of the runs of all rounds: ``{'p90': seconds}``; None where :func:`sample_floor` is not reached."""
+    x = np.asarray(runs, dtype=float)
+    return {f"p{q:g}": float(np.percentile(x, q)) if len(x) >= sample_floor(q) else None for q in wanted}
 
 
 # --- accuracy ----------------------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..model import ModelFormat, TensorSpec
 from ..settings import SettingsBase
+
+if TYPE_CHECKING:
+    from .stats import Estimate
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,19 @@ class Plan:
 
     Attributes:
         block_s: length of one timing block; a block holds at least ``block_min_runs`` runs.
-        block_min_runs: fewest runs in a block.
+        block_min_runs: fewest runs in a block, unless the model is so slow that time for enough rounds would lack;
+            then a block is one run.
         rounds_min: rounds before a comparison may stop.
         rounds_max: rounds after which it must.
         target: relative half-width of the ratio's interval at which it stops (0.03 is +-3 %).
-        max_s: time limit for timing, all candidates together.
+        max_s: time limit for timing, all candidates together; three rounds are run whatever it says.
         warmup_min_runs: floor of dropped runs.
-        warmup_max_s: ceiling of the warm-up, per candidate.
-        margin: a ratio whose interval touches 1 +- margin is 'undecided'.
+        warmup_max_s: ceiling of the warm-up, per candidate; one run is dropped whatever it says.
+        margin: a ratio whose interval touches 1/(1+margin) .. 1+margin is 'undecided'.
         fidelity_samples: evaluation samples used; 0 for all.
         seed: of the order of candidates and of the bootstrap.
+        load_timeout_s: a worker that imports or loads for longer hangs, and is ended.
+        run_timeout_s: the same for one run.
     """
 
     block_s: float = 0.05
@@ -42,6 +48,8 @@ class Plan:
     margin: float = 0.02
     fidelity_samples: int = 0
     seed: int = 0
+    load_timeout_s: float = 300.0
+    run_timeout_s: float = 60.0
 
     @classmethod
     def default(cls) -> Plan:
@@ -88,20 +96,64 @@ class Measurement:
         status: 'ok', 'failed' or 'cancelled'.
         reason: one line, when not 'ok'.
         rounds: seconds of each run, one list a round. Round i of all candidates ran side by side.
-        warmup_s: dropped runs.
-        memory: 'load_s', 'rss_baseline_bytes', 'rss_steady_bytes', 'rss_peak_bytes'.
+        positions: per round, the place of this candidate in the shuffled order, from 0.
+        warmup_s: runs dropped before the first round, the very first included.
+        refill_s: runs dropped at the head of each block; they refill the caches that the other workers emptied.
+        memory: 'import_s', 'load_s', 'rss_baseline_bytes' (framework imported, model not loaded), 'rss_steady_bytes'
+            and 'rss_peak_bytes' (both above the baseline).
         describe: the session's own words (providers, versions).
-        environment: the machine before and while measuring.
+        environment: the machine before and while measuring; 'warnings' holds lines for people.
         stopped: 'narrow', 'time' or 'cancelled'.
-        outputs_path: .npz of the outputs on the evaluation feeds, keyed 'output_name', axis 0 = sample.
+        outputs_path: .npz of the outputs on the evaluation feeds, keyed 'output_name', axis 0 = sample. It lives until
+            the process ends or many later measurements have pushed it out.
     """
 
     status: str = "ok"
     reason: str = ""
     rounds: list[list[float]] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     warmup_s: list[float] = field(default_factory=list)
+    refill_s: list[float] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
     describe: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
     outputs_path: Path | None = None
+
+
+class Live(NamedTuple):
+    """Numbers of one candidate while it is measured.
+
+    Attributes:
+        median: seconds, with its interval.
+        ratio: to the first candidate, with its interval; None for the first itself or before there is one.
+        samples: runs so far.
+        rounds: rounds so far.
+        stopped: '' while it runs, else as in :class:`Measurement`.
+    """
+
+    median: Estimate
+    ratio: Estimate | None
+    samples: int
+    rounds: int
+    stopped: str
+
+
+class Update(NamedTuple):
+    """What ``on_update`` receives, at most about five times a second.
+
+    Attributes:
+        stage: 'load', 'warm-up', 'measure' or 'fidelity'.
+        line: one short line for people.
+        fraction: of the whole call, 0..1; an estimate that never falls.
+        remaining_s: estimate of the time left, or None while nothing is known.
+        round: rounds finished.
+        candidates: by id; those that have at least two rounds.
+    """
+
+    stage: str
+    line: str
+    fraction: float
+    remaining_s: float | None
+    round: int
+    candidates: dict[str, Live]

@@ -1,0 +1,220 @@
+"""Workers kept warm between measurements, so that a framework's slow import is paid once."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import Cancelled, InputError, WorkbenchError, WorkerError
+from ..runtimes import registry
+from . import arrays, environment
+from .client import POLL_S, WorkerClient
+from .files import Shelf
+from .types import Candidate, Feeds
+
+KEEP = 4
+_SHELF_BYTES = 2 << 30
+PREWARM_TIMEOUT_S = 300.0
+PING_TIMEOUT_S = 5.0
+
+
+class Stored(NamedTuple):
+    """Feeds on disk: their content hash and their file."""
+
+    key: str
+    path: Path
+
+
+class WorkerPool:
+    """Open, idle workers by what they hold; thread-safe; one measurement at a time.
+
+    Args:
+        keep: most idle workers; the least recently used is closed first.
+        slow_down: candidate id -> share of each run to waste (0.1 is 10 % slower); the self-test of the protocol
+            must find it again (``benchmarks/aa.py``). Never set otherwise.
+    """
+
+    def __init__(self, keep: int = KEEP, *, slow_down: dict[str, float] | None = None) -> None:
+        self._keep, self._slow_down = keep, slow_down or {}
+        self._idle: OrderedDict[str, WorkerClient] = OrderedDict()
+        self._all: set[WorkerClient] = set()
+        self._lock = threading.Lock()  # of the two above
+        self._turn = threading.Lock()  # held by whoever lets workers work
+        self._closed = False
+        self._feeds = Shelf("feeds", _SHELF_BYTES)
+        self.outputs = Shelf("outputs", _SHELF_BYTES)
+        _pools.add(self)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def exclusive(self, cancel: threading.Event | None = None) -> Iterator[None]:
+        """The machine to oneself: waits until no other measurement or warming of this pool goes on.
+
+        Raises:
+            Cancelled: ``cancel`` was set while waiting.
+        """
+        while not self._turn.acquire(timeout=POLL_S):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("cancelled")
+        try:
+            self._feeds.trim()
+            self.outputs.trim()
+            yield
+        finally:
+            self._turn.release()
+
+    def store(self, feeds: Feeds) -> Stored:
+        """Writes feeds where workers find them; the same content is written once.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not feeds:
+            raise InputError("there is no input to run the model on; the data set holds fewer samples than one batch")
+        key = arrays.digest(feeds)
+        path = self._feeds.get(key)
+        if path is None:
+            arrays.write_feeds(self._feeds.path(key), feeds)
+            path = self._feeds.add(key)
+        return Stored(key, path)
+
+    def key(self, candidate: Candidate, feeds: Stored) -> str:
+        """Identifies what a worker holds: artefact, runtime, settings, threads, device, feeds."""
+        return _hash(_artefact(candidate.path), candidate.format.value, candidate.runtime, candidate.settings.to_dict(),
+                     candidate.threads, candidate.device, feeds.key, self._slow_down.get(candidate.id, 0.0))
+
+    def take(self, candidate: Candidate, feeds: Stored) -> WorkerClient:
+        """An idle worker that holds the candidate, or a new one that imports its framework meanwhile.
+
+        ``worker.info['open']`` tells which; :meth:`open` completes a new one. Give it back with :meth:`put`.
+
+        Raises:
+            WorkbenchError: the runtime is not installed, or no process can be started.
+        """
+        key = self.key(candidate, feeds)
+        with self._lock:
+            worker = self._idle.pop(key, None)
+        if worker is not None and self._answers(worker):
+            return worker
+        adapter = registry.adapter(candidate.runtime)
+        variables = adapter.environment(candidate.threads, candidate.device, candidate.settings, candidate.format)
+        with self._lock:
+            if self._closed:
+                raise WorkerError("the worker pool is closed")
+            worker = WorkerClient(environment.cores_for(candidate.threads), variables)
+            self._all.add(worker)
+        worker.info.update(key=key, open=False)
+        worker.send("preload", runtime=candidate.runtime)
+        return worker
+
+    def _answers(self, worker: WorkerClient) -> bool:
+        """Whether an idle worker is still there; one that died in the meantime is forgotten."""
+        try:
+            worker.call("ping", PING_TIMEOUT_S)
+            return True
+        except WorkerError:
+            worker.kill()
+            with self._lock:
+                self._all.discard(worker)
+            return False
+
+    def open(self, worker: WorkerClient, candidate: Candidate, feeds: Stored, timeout_s: float,
+             cancel: threading.Event | None = None) -> None:
+        """Completes a worker from :meth:`take`: waits for the import, then loads the model.
+
+        Raises:
+            WorkerError: it crashed, hangs, or the model cannot be loaded.
+            Cancelled: ``cancel`` was set.
+        """
+        if worker.info["open"]:
+            return
+        worker.receive(timeout_s, cancel)
+        request = {"path": str(candidate.path.resolve()), "format": candidate.format.value,
+                   "runtime": candidate.runtime, "settings": candidate.settings.to_dict(),
+                   "threads": candidate.threads, "device": candidate.device}
+        answer = worker.call("open", timeout_s, cancel, request=request, feeds=str(feeds.path),
+                             slow_down=self._slow_down.get(candidate.id, 0.0))
+        worker.info.update(open=True, load_s=answer["load_s"], import_s=answer["import_s"])
+
+    def put(self, worker: WorkerClient) -> None:
+        """Takes a worker back; one that is not open, is still busy, or has died, is ended."""
+        ended = []
+        with self._lock:
+            if self._closed or not worker.alive or worker.busy or not worker.info["open"]:
+                ended.append(worker)
+            else:
+                double = self._idle.pop(worker.info["key"], None)
+                self._idle[worker.info["key"]] = worker
+                ended += [double] if double else []
+            while len(self._idle) > self._keep:
+                ended.append(self._idle.popitem(last=False)[1])
+            self._all.difference_update(ended)
+        for one in ended:
+            one.close()
+
+    def prewarm(self, candidate: Candidate, feeds: Feeds) -> threading.Thread:
+        """Loads a candidate in the background, so that the next measurement finds it warm; returns at once.
+
+        A failure is not told here: the measurement itself will say what is wrong.
+        """
+        thread = threading.Thread(target=self._prewarm, args=(candidate, feeds), daemon=True, name="prewarm")
+        thread.start()
+        return thread
+
+    def _prewarm(self, candidate: Candidate, feeds: Feeds) -> None:
+        with self.exclusive():
+            try:
+                stored = self.store(feeds)
+                worker = self.take(candidate, stored)
+            except WorkbenchError:
+                return
+            try:
+                self.open(worker, candidate, stored, PREWARM_TIMEOUT_S)
+                worker.call("block", PREWARM_TIMEOUT_S, start=0, runs=1, budget_s=0.0)
+            except WorkbenchError:
+                worker.kill()
+            finally:
+                self.put(worker)
+
+    def close(self) -> None:
+        """Ends every worker, busy ones too; files of outputs stay until the process ends."""
+        with self._lock:
+            self._closed = True
+            workers, self._all = list(self._all), set()
+            self._idle.clear()
+        for worker in workers:
+            worker.kill()
+
+
+def _artefact(path: Path) -> list:
+    """Name, size and time of change of a file, or of all files of a folder."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [str(path.resolve()), [[os.path.relpath(f, path), f.stat().st_size, f.stat().st_mtime_ns] for f in files]]
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+_pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for pool in list(_pools):
+        pool.close()

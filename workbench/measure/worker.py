@@ -1,0 +1,250 @@
+"""The process side: one clean process for one artefact. ``python -m workbench.measure.worker CORES PARENT``.
+
+Commands arrive as JSON lines on standard input, answers leave as JSON lines on what was standard output; arrays travel
+as .npz files. The kernel sends a command and waits, so a worker that has nothing to do is blocked and costs nothing.
+See :class:`Worker` for the commands. An answer is ``{"id", "ok": true, ...}`` or ``{"id", "ok": false, "error"}``;
+a long command also sends ``{"id", "note": fraction}`` to show that it is alive.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import cycle, islice
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+from .. import feeds as feed_names
+from ..errors import WorkbenchError
+from ..model import ModelFormat
+from ..runtimes import registry
+from ..runtimes.base import Session, SessionRequest
+from . import arrays, environment, memory
+
+NOTE_S = 0.5
+QUIET_S = 0.0003  # processor time within a millisecond below which all threads are at rest
+SETTLE_S = 0.05
+
+
+class Worker:
+    """Holds one session; each ``do_...`` method is a command and returns the fields of its answer."""
+
+    def __init__(self, note: Callable[[float], None]) -> None:
+        self._note = note
+        self._session: Session | None = None
+        self._run: Callable[[dict], dict] | None = None
+        self._feeds: list[arrays.Feed] = []
+        self._baseline = 0
+        self._import_s = 0.0
+
+    def do_ping(self) -> dict[str, Any]:
+        """Shows that it is alive."""
+        return {}
+
+    def do_preload(self, runtime: str) -> dict[str, Any]:
+        """Imports the framework, so that its size and time are not the model's."""
+        begin = time.perf_counter()
+        adapter = registry.adapter(runtime)
+        preload = getattr(adapter, "preload", None) or (lambda: import_module(registry.info(runtime).package))
+        preload()
+        self._import_s = time.perf_counter() - begin
+        return {}
+
+    def do_open(self, request: dict[str, Any], feeds: str, slow_down: float = 0.0) -> dict[str, Any]:
+        """Loads the artefact and binds the feeds to its inputs.
+
+        Args:
+            request: path, format, runtime, settings, threads, device.
+            feeds: file of the feeds that blocks cycle through.
+            slow_down: share of each run's time to waste after it; the self-test of the protocol (benchmarks/aa.py)
+                must find it again. Never set otherwise.
+        """
+        runtime = request["runtime"]
+        settings = registry.settings_class(runtime).from_dict(request["settings"], owner=f"runtime {runtime}")
+        given = list(arrays.read_feeds(Path(feeds)))
+        gc.collect()
+        memory.reset_peak()
+        self._baseline = memory.rss_bytes()
+        begin = time.perf_counter()
+        self._session = session = registry.adapter(runtime).open_session(SessionRequest(
+            Path(request["path"]), ModelFormat(request["format"]), settings, request["threads"], request["device"],
+            given[0]))
+        load_s = time.perf_counter() - begin
+        while given:  # moved one by one: a cast copy must not count as the model's memory
+            self._feeds.append(feed_names.bind(given.pop(0), session.inputs))
+        self._run = _slowed(session.run, slow_down) if slow_down else session.run
+        return {"load_s": load_s, "import_s": self._import_s}
+
+    def do_block(self, start: int, runs: int, budget_s: float, refill: int = 0, settle: bool = True) -> dict[str, Any]:
+        """Times runs one by one, beginning with feed ``start``.
+
+        Args:
+            start: index of the first feed, modulo their number.
+            runs: most runs.
+            budget_s: no further run begins after it; one is made always.
+            refill: untimed-for-the-result runs before, whose times are returned apart.
+            settle: wait afterwards until the framework's threads are at rest, so that the next worker has the machine.
+        """
+        gc.disable()
+        try:
+            extra = self._timed(start - refill, refill, budget_s)
+            samples = self._timed(start, runs, budget_s)
+        finally:
+            gc.enable()
+        quiet = _settle() if settle else True
+        return {"ns": samples, "refill_ns": extra, "quiet": quiet, "cpu_s": time.process_time()}
+
+    def _timed(self, start: int, runs: int, budget_s: float) -> list[int]:
+        feeds, run, clock = self._feeds, self._run, time.perf_counter_ns
+        chosen = list(islice(cycle(feeds), start % len(feeds), start % len(feeds) + runs))
+        samples: list[int] = []
+        stop = clock() + int(budget_s * 1e9)
+        for feed in chosen:  # the window holds the run, the release of its outputs and one reading of the clock
+            begin = clock()
+            run(feed)
+            end = clock()
+            samples.append(end - begin)
+            if end > stop:
+                break
+        return samples
+
+    def do_evaluate(self, feeds: str, outputs: str) -> dict[str, Any]:
+        """Runs every feed of a file once and writes the outputs."""
+        found, batches, told = [], [], time.monotonic()
+        total = arrays.count_feeds(Path(feeds))
+        for feed in arrays.read_feeds(Path(feeds)):
+            bound = feed_names.bind(feed, self._session.inputs)
+            batches.append(arrays.batch_of(feed))
+            found.append({name: arrays.owned(value) for name, value in self._session.run(bound).items()})
+            if time.monotonic() - told > NOTE_S:
+                told = time.monotonic()
+                self._note(len(found) / total)
+        filled = arrays.write_outputs(Path(outputs), found, batches)
+        return {"runs": len(found), "filled": filled, "cpu_s": time.process_time()}
+
+    def do_describe(self) -> dict[str, Any]:
+        """The session's own words, and its memory above the baseline."""
+        return {"describe": self._session.describe(), "memory": {
+            "rss_baseline_bytes": self._baseline,
+            "rss_steady_bytes": max(0, memory.rss_bytes() - self._baseline),
+            "rss_peak_bytes": max(0, memory.peak_rss_bytes() - self._baseline)}}
+
+    def do_close(self) -> dict[str, Any]:
+        """Frees the model; the process ends after the answer."""
+        if self._session is not None:
+            self._session.close()
+        return {}
+
+
+def _slowed(run: Callable[[dict], dict], share: float) -> Callable[[dict], dict]:
+    def slow(feeds: dict) -> dict:
+        begin = time.perf_counter_ns()
+        outputs = run(feeds)
+        end = time.perf_counter_ns()
+        until = end + (end - begin) * share
+        while time.perf_counter_ns() < until:
+            pass
+        return outputs
+
+    return slow
+
+
+def _settle() -> bool:
+    """Waits until no thread of this process works any more; False when some never rest (busy-waiting pools)."""
+    give_up = time.perf_counter() + SETTLE_S
+    while time.perf_counter() < give_up:
+        used = time.process_time()
+        time.sleep(0.001)
+        if time.process_time() - used < QUIET_S:
+            return True
+    return False
+
+
+# --- process -----------------------------------------------------------------------------------------------------
+
+
+def serve(commands: Iterator[dict], out: TextIO) -> None:
+    """Answers commands one after another until 'close' or the end of the input."""
+
+    def send(message: dict) -> None:
+        out.write(json.dumps(message, default=str) + "\n")
+        out.flush()
+
+    current = 0
+    worker = Worker(lambda done: send({"id": current, "note": done}))
+    for command in commands:
+        current, name = command.pop("id"), command.pop("do")
+        try:
+            send({"id": current, "ok": True, **getattr(worker, f"do_{name}")(**command)})
+        except BaseException as error:  # whatever an adapter raises is an answer, not the end of the process
+            send({"id": current, "ok": False, "error": one_line(error)})
+        if name == "close":
+            return
+
+
+def one_line(error: BaseException) -> str:
+    """What the user reads: our own errors as they are, others with their type, the first line only."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:500]
+    if isinstance(error, WorkbenchError):
+        return text
+    if isinstance(error, MemoryError):
+        return "out of memory" + (f": {text}" if text else "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _private_pipes() -> tuple[TextIO, TextIO]:
+    """Takes the pipes away from the frameworks: their prints go to standard error, their reads find nothing."""
+    source, out = os.fdopen(os.dup(0), "r", encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return source, out
+
+
+def _read(source: TextIO, queue: SimpleQueue) -> None:
+    for line in source:
+        queue.put(json.loads(line))
+    os._exit(0)  # the kernel is gone or let us go: end at once, whatever the main thread is doing
+
+
+def _die_with(parent: int) -> None:
+    """Asks Linux to end this process with the kernel, even while native code holds the interpreter."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1  # prctl(2)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)  # it ended before we asked
+    try:  # when memory runs out, this process is to go, not the notebook
+        Path("/proc/self/oom_score_adj").write_text("800")
+    except OSError:
+        pass
+
+
+def main() -> None:
+    """Entry point; arguments: cores (comma-separated) and the parent's process id."""
+    cores, parent = sys.argv[1], int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, out = _private_pipes()
+    _die_with(parent)
+    environment.set_cores(tuple(int(core) for core in cores.split(",")))
+    queue: SimpleQueue = SimpleQueue()
+    threading.Thread(target=_read, args=(source, queue), daemon=True).start()
+    serve(iter(queue.get, None), out)
+    os._exit(0)  # frameworks that hang in their own clean-up must not
+
+
+if __name__ == "__main__":
+    main()
