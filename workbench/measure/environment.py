@@ -27,6 +27,8 @@ _STABLE = ("cpu_model", "isa", "physical_cores", "logical_cores", "usable_cores"
            "system", "virtual", "gpus")
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def fingerprint() -> dict[str, Any]:
@@ -153,7 +155,7 @@ def cpu_quota() -> float | None:
 def _cgroups(controller: str) -> list[Path]:
     """Folders of this process's control groups for 'cpu' or 'memory', own group first, all ancestors after it."""
     found = []
-    for line in (_text(Path("/proc/self/cgroup")) or "").splitlines():
+    for line in (_text(_OWN_GROUPS) or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -183,7 +185,7 @@ def _speed(core: int) -> int:
 @cache
 def _cpuinfo() -> dict[str, str]:
     """The first processor of /proc/cpuinfo; {} elsewhere."""
-    first = (_text(Path("/proc/cpuinfo")) or "").split("\n\n")[0]
+    first = (_text(_CPUINFO) or "").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
