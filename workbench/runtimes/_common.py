@@ -63,9 +63,7 @@ def package_version(name: str) -> str:
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Sorted so that 'output_2' comes before 'output_10'; other names keep their order."""
+    """'output_2' before 'output_10' when all are numbered so (as Keras exports them); other names keep their order."""
     listed = list(names)
-    matches = [re.fullmatch(r"(\D*)(\d+)", n) for n in listed]
-    if not all(matches) or len({m.group(1) for m in matches}) != 1:
-        return listed
-    return sorted(listed, key=lambda n: int(re.search(r"\d+$", n).group()))
+    numbers = {n: re.fullmatch(r"output_(\d+)", n) for n in listed}
+    return sorted(listed, key=lambda n: int(numbers[n].group(1))) if all(numbers.values()) else listed

@@ -63,6 +63,11 @@ def devices() -> dict[str, str | None]:
     return {"cpu": None, "gpu": _no_gpu()}
 
 
+def preload() -> None:
+    """Imports the framework, so that neither its time nor its memory is taken for the model's."""
+    import onnxruntime  # noqa: F401
+
+
 def open_session(request: SessionRequest) -> OrtSession:
     """Loads an ONNX file with exactly the provider that was asked for.
 

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from .. import feeds as feed_names
-from ..errors import InputError, MissingError
+from ..errors import InputError, MissingError, WorkbenchError
+from ..formats import keras_config
 from ..model import ModelFormat, TensorSpec
 from ..settings import SettingsBase, setting
-from . import _keras_files
 from ._common import natural_order, nvidia_gpu, one_line, package_version, thread_environment
 from .base import SessionRequest
 
@@ -60,6 +61,13 @@ def devices() -> dict[str, str | None]:
     elif not nvidia_gpu():
         reason = f"no NVIDIA GPU with a driver was found on this machine; where there is one: {_INSTALL_GPU}"
     return {"cpu": None, "gpu": reason}
+
+
+def preload() -> None:
+    """Imports the framework, so that neither its time nor its memory is taken for the model's."""
+    import tensorflow as tf
+
+    _ = tf.keras.models  # Keras loads on first use
 
 
 def open_session(request: SessionRequest) -> TfSession:
@@ -190,8 +198,8 @@ def _keras_model(tf: Any, request: SessionRequest) -> _Loaded:
             return graph(*[tf.convert_to_tensor(a) for a in arrays])
 
     kind = f"Keras {_keras_version(tf)}"
-    return _Loaded(_specs(tensors, [t.name for t in tensors]), _specs(model.outputs, _output_names(model)), call, kind,
-                   model)
+    names = model.input_names if keras2 else [t.name for t in tensors]
+    return _Loaded(_specs(tensors, names), _specs(model.outputs, _output_names(model)), call, kind, model)
 
 
 def _keras_version(tf: Any) -> str:
@@ -199,18 +207,24 @@ def _keras_version(tf: Any) -> str:
 
 
 def _load_keras(tf: Any, request: SessionRequest) -> Any:
+    """Loads a .keras or .h5 file after its config was searched for code: Keras 2 runs an .h5's Lambda unasked."""
     path = request.path
-    _keras_files.refuse_code(path)
+    if not path.is_file():
+        raise InputError(f"{path.name}: no such file in {path.parent}")
+    architecture = keras_config.read(path)
     try:
-        if request.format is ModelFormat.KERAS2 and _keras_files.uses_tfmot(path):
-            import tensorflow_model_optimization as tfmot
+        with ExitStack() as scopes:
+            if architecture.tfmot:
+                import tensorflow_model_optimization as tfmot
 
-            with tfmot.quantization.keras.quantize_scope(), tfmot.sparsity.keras.prune_scope():
-                return tf.keras.models.load_model(path, compile=False)
-        return tf.keras.models.load_model(path, compile=False, safe_mode=True)
+                scopes.enter_context(tfmot.quantization.keras.quantize_scope())
+                scopes.enter_context(tfmot.sparsity.keras.prune_scope())
+            return tf.keras.models.load_model(path, compile=False, safe_mode=True)
     except ImportError as error:
         raise MissingError(f"{path.name} needs tensorflow-model-optimization ({error}); install it with: "
                            "pip install tensorflow-model-optimization") from None
+    except WorkbenchError:
+        raise
     except Exception as error:  # Keras raises whatever the config or the archive provokes
         raise InputError(f"TensorFlow cannot load {path.name}: {_cause(error)}") from None
 
@@ -226,7 +240,7 @@ def _saved_model(tf: Any, request: SessionRequest) -> _Loaded:
     signature = loaded.signatures[_signature_key(path, list(loaded.signatures))]
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
-    names, out_names = natural_order(inputs), natural_order(outputs)
+    names, out_names = natural_order(sorted(inputs)), natural_order(sorted(outputs))
 
     def forward(*arrays: Any) -> list:
         found = signature(**dict(zip(names, arrays, strict=True)))

@@ -64,7 +64,8 @@ class RuntimeInfo:
         module: adapter module below ``workbench.runtimes``, e.g. '_onnxruntime'. It defines
             ``Settings``, ``environment(threads, device, settings, format) -> dict[str, str]`` (variables
             the worker sets before the framework loads), ``devices() -> dict[str, str | None]`` (device ->
-            None when usable, else the reason) and ``open_session(request) -> Session``.
+            None when usable, else the reason; cheap, imports no framework), ``preload()`` (imports the
+            framework) and ``open_session(request) -> Session``.
         package: import name that ``find_spec`` looks for.
         install: the line that installs it.
         formats: what it loads.
