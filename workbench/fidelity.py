@@ -22,6 +22,7 @@ CHANGED_LISTED = 1000
 RESAMPLES = 1000
 WORSE = 0.01  # cosine by which another output must fall behind the first to be named
 _HUGE = 6e4  # stands for infinity in float16, whose largest number is 65504
+_LOOKED_AT = 4096  # positions that tell whether an output scores classes
 _CHUNK = 4_000_000  # values compared at a time, in float64
 
 
@@ -107,14 +108,15 @@ def similarity(pair: Pair) -> Similarity:
 def predictions(pair: Pair, labels: np.ndarray | None = None) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Predicted classes of both sides, [n] or [n, positions]; None where the output is no classifier's.
 
-    Rank 2 with several columns and rank 3 (sequences): the largest along the last axis. Integers and text: themselves.
+    Rank 2 with several columns: the largest. Rank 3, where it holds class scores: the largest at each position
+    (see :func:`_scores_classes`; boxes and embeddings have no prediction). Integers and text: themselves.
     One column: a threshold, 0.5 for probabilities and 0 for logits, if the labels are 0 and 1. Axes of size 1 do not
     count. NaN is class -1 here and -2 in the reference, which no label and no other prediction equals.
     """
     ours, theirs = _squeeze(pair.ours), _squeeze(pair.theirs)
     if theirs.dtype.kind not in "fc":
         return (ours, theirs) if theirs.ndim <= 2 else (None, None)
-    if theirs.ndim in (2, 3):
+    if theirs.ndim == 2 or theirs.ndim == 3 and _scores_classes(theirs, labels):
         return _largest(ours, _broken(ours, theirs), -1), _largest(theirs, np.isnan(theirs), -2)
     values = None if labels is None else set(np.unique(np.asarray(labels)).tolist())
     if theirs.ndim == 1 and values and values <= {0, 1}:
@@ -273,6 +275,29 @@ def _other_outputs(pairs: list[Pair], first: Similarity) -> list[str]:
 
 
 # --- predictions --------------------------------------------------------------------------------------------------
+
+
+def _scores_classes(scores: np.ndarray, labels: np.ndarray | None) -> bool:
+    """Whether the last axis of [n, positions, c] scores classes, and is not a box, an embedding or a depth map.
+
+    It does when the labels are per position, when it holds probabilities or their logarithms, or when at most
+    positions one value stands out far more than the largest of c normal values would (about sqrt(2 ln c) standard
+    deviations), and not always the same one, as an embedding's outlier does.
+    """
+    if labels is not None and np.asarray(labels).shape[1:] == scores.shape[1:2]:
+        return True
+    columns = scores.shape[-1]
+    rows = scores.reshape(-1, columns)[:_LOOKED_AT].astype(np.float64)
+    rows = rows[np.isfinite(rows).all(axis=1) & rows.any(axis=1)]  # a row of zeros only fills up a shorter sequence
+    if not len(rows):
+        return False
+    for positive in (rows, np.exp(rows.clip(max=1.0))):
+        if positive.min() >= 0 and np.abs(positive.sum(axis=1) - 1).max() < 0.01:
+            return True
+    spread = rows.std(axis=1)
+    standing_out = (rows.max(axis=1) - rows.mean(axis=1)) / np.where(spread > 0, spread, np.inf)
+    winners = len(np.unique(rows.argmax(axis=1)))
+    return winners > 1 and float(np.median(standing_out)) > 1.5 * np.sqrt(2 * np.log(columns))
 
 
 def _largest(scores: np.ndarray, bad: np.ndarray, mark: int) -> np.ndarray:
