@@ -1,0 +1,251 @@
+"""The dashboard: composes the widgets over a session. ``workbench.open()`` is all that a notebook calls."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import ipywidgets
+
+from .. import bundled, units
+from ..errors import WorkbenchError
+from . import choices, frames, opening, panes, sentences, theme
+from .graph_pane import GraphPane
+from .opening import FORMAT_TITLES, RANDOM
+from .session import Marshal, Session
+from .widgets import bar
+from .widgets.picker import Item, Picker
+from .widgets.plot import TradeoffPlot
+from .widgets.probe import Probe
+from .widgets.rail import Rail
+from .widgets.table import VariantTable
+from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, Tabs
+
+_NO_TUNE = "The automatic search is not in this version yet: measure variants one by one."
+_NO_EXPORT = "Bundles are not in this version yet: 'workbench apply' writes the optimized model from a shell."
+_OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
+
+
+def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
+    """Opens the dashboard; as the last line of a cell it shows itself.
+
+    Args:
+        model: name of a bundled model ('cnn'), path of a model file, or a live Keras model or torch module.
+        data: name of a bundled data set, path of .npz, .csv or an image folder, or 'random'.
+        study: path of the SQLite file that keeps the results; default ``studies/NAME.sqlite`` beside the notebook.
+    """
+    error = ""
+    try:
+        opened = opening.open_engine(model, data, study)
+    except WorkbenchError as problem:
+        error = f"{problem} (shown instead: the bundled '{opening.DEFAULT_MODEL}')"
+        opened = opening.open_engine()
+    key = str(opened.engine.study.path)
+    if key in _OPEN:
+        _OPEN.pop(key).close()
+    _OPEN[key] = Dashboard(opened, error=error)
+    return _OPEN[key]
+
+
+class Dashboard:
+    """All panes, made once and refilled in place.
+
+    Args:
+        opened: model, data and engine.
+        error: shown in the top bar.
+    """
+
+    def __init__(self, opened: opening.Opened, error: str = "") -> None:
+        self._marshal = Marshal()
+        self._text = theme.FONT_SIZES[0]
+        self.session = Session(opened, self.refresh)
+        self.picker = Picker(self._on_pick)
+        self.rail = Rail(self._on_rail)
+        self.headline = bar.headline(self._on_action)
+        self.plot = TradeoffPlot(self._select, self.session.samples)
+        self.table = VariantTable(self._on_table)
+        self.graph = GraphPane()
+        self.tabs = Tabs(self.graph.widget)
+        self.bar = bar.progress(self._on_action)
+        self.probe = Probe(self._on_page)
+        self.root = self._layout()
+        self._frame()
+        self.picker.error = error
+        self.refresh()
+
+    def _layout(self) -> ipywidgets.Box:
+        stage = ipywidgets.Box([self.plot.widget, self.table])
+        stage.add_class("wb-stage")
+        main = ipywidgets.Box([self.headline, stage, self.tabs.widget])
+        main.add_class("wb-main-pane")
+        root = ipywidgets.Box([self.picker, self.rail, main, self.bar, self.probe])
+        root.add_class("wb-root")
+        return root
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.root._repr_mimebundle_(**kwargs)
+
+    def close(self) -> None:
+        """Ends the worker processes; the study stays."""
+        self.session.close()
+
+    # --- drawing ------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Draws what changed with the selection or with new results; panes that did not change send nothing."""
+        session = self.session
+        with session.lock:
+            shown, key = session.shown(), session.recipe.key
+            self.plot.draw(shown, key)
+            self.table.draw(frames.rows(_by_key(session), shown), shown, key)
+            told = sentences.headline(shown, key, session.name)
+            self.headline.show(line=told.text, tone=told.tone,
+                               actions=[bar.button("export", "Export bundle", reason=_NO_EXPORT)])
+            self._draw_bar()
+            self._draw_tabs(shown)
+
+    def _draw_toggles(self) -> None:
+        session = self.session
+        self.rail.draw(session.groups(), session.note)
+        self.picker.draw_device(self._device_group())
+
+    def _frame(self) -> None:
+        """Draws what changes only with the model, the data or the selection."""
+        self._draw_toggles()
+        engine, name = self.session.engine, self.session.opened.bundled_name
+        model, data = engine.model, engine.dataset
+        models = [Item(m.name, m.name, m.title, m.name == name) for m in bundled.MODELS]
+        self.picker.draw_model(model.name, f"{FORMAT_TITLES[model.format]} · {units.size(model.size_bytes)}", models)
+        own = bundled.dataset_name(name) if name else None
+        items = [Item(own, own, "comes with this model", not data.is_random)] if own else []
+        items.append(Item(RANDOM, "random inputs", "no labels: agreement with the original only", data.is_random))
+        held = f"{units.count(len(data.evaluation))} held out" if not data.is_random else "agreement only"
+        self.picker.draw_data("random inputs" if data.is_random else data.name, held, items)
+
+    def _device_group(self) -> choices.Group:
+        group = choices.device_group(self.session.selection)
+        cpu, gpu = group.choices
+        line = panes.cpu_line(self.session.engine.fingerprint)
+        return group._replace(choices=(cpu._replace(title=f"CPU · {line}" if line else "CPU"),
+                                       gpu._replace(title="GPU: none found" if gpu.reason else "GPU")))
+
+    def _draw_bar(self) -> None:
+        session = self.session
+        line, tone, fraction = session.status
+        reason = "A measurement is running: wait, or cancel it." if session.busy else session.problem()
+        again = session.selected is not None and session.selected.status == "ok"
+        self.bar.show(line=line, tone=tone, fraction=fraction, actions=[
+            bar.button("measure", "Measure again" if again else "Measure", reason=reason, primary=True,
+                       hint="Adds samples to the study" if again else "Times this selection beside the baseline"),
+            bar.button("tune", "Tune for 5 min", reason=_NO_TUNE),
+            bar.button("cancel", "Cancel", reason="" if session.busy else "Nothing is running."),
+        ])
+
+    def _draw_tabs(self, shown: frames.Tradeoff) -> None:
+        session = self.session
+        result, base, model = session.selected, session.baseline, session.engine.model
+        nodes = f"{units.count(model.nodes)} nodes · " if model.nodes else ""
+        line = f"{nodes}{units.count(model.parameters)} parameters · {units.size(model.size_bytes)}"
+        self.graph.show(result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}")
+        raw = session.samples(result.recipe.key) if result else ()
+        base_raw = session.samples(base.recipe.key) if base else ()
+        self.tabs.fill(TIME, panes.timing(result, base, raw, base_raw))
+        self.tabs.fill(ACCURACY, panes.accuracy(result, shown))
+        self.tabs.fill(MACHINE, panes.machine(session.engine.fingerprint, result, session.engine.plan))
+        self.tabs.fill(LOG, panes.log(session.log))
+
+    # --- what a user does ---------------------------------------------------------------------------------------
+
+    def _on_rail(self, message: dict[str, Any], _buffers: Any) -> None:
+        try:
+            if message["type"] == "choose":
+                self.session.choose(message["group"], message["id"], bool(message["on"]))
+            elif message["type"] == "set":
+                self.session.set(message["owner"], message["name"], message["value"])
+        except WorkbenchError as error:
+            self.session.note = str(error)
+        self._changed_selection()
+
+    def _on_table(self, message: dict[str, Any], _buffers: Any) -> None:
+        self._select(message["key"])
+        if message["type"] == "why":
+            self.tabs.open(TIME)
+
+    def _select(self, key: str) -> None:
+        self.session.select(key)
+        self._changed_selection()
+
+    def _changed_selection(self) -> None:
+        self._draw_toggles()
+        self.refresh()
+
+    def _on_action(self, message: dict[str, Any], _buffers: Any) -> None:
+        if message.get("id") == "measure":
+            self.session.measure()
+        elif message.get("id") == "cancel":
+            self.session.cancel()
+        self.refresh()
+
+    def _on_page(self, seen: dict[str, Any]) -> None:
+        with self.session.lock:
+            self.plot.resize(seen["mode"], int(seen["width"]), int(seen["height"]), self._text)
+
+    def _on_pick(self, message: dict[str, Any], _buffers: Any) -> None:
+        kind = message["type"]
+        if kind == "device":
+            self.session.choose("device", message["id"])
+            self._changed_selection()
+        elif kind == "text":
+            self._set_text(message["size"])
+        elif kind == "dismiss":
+            self.picker.error = ""
+        elif kind in ("open", "uploaded"):
+            self._open(message["kind"], message.get("source") or message.get("path"))
+
+    def _set_text(self, size: int) -> None:
+        if size not in theme.FONT_SIZES:
+            return
+        self._text = size
+        self.picker.draw_text(size)
+        change = self.root.add_class if size == theme.FONT_SIZES[1] else self.root.remove_class
+        change("wb-large")
+        view = self.plot.view
+        self.plot.resize(view.mode, view.width, view.height, size)
+
+    def _open(self, kind: str, source: str) -> None:
+        """Opens another model or other data in the background; what is shown stays until it is ready."""
+        if self.session.busy:
+            self.picker.error = f"A measurement is running: cancel it, then open the {kind}."
+            return
+        self.picker.show(error="", busy=f"opening {source} …")
+        threading.Thread(target=self._open_now, args=(kind, source), daemon=True, name="open").start()
+
+    def _open_now(self, kind: str, source: str) -> None:
+        before = self.session.opened
+        try:
+            opened = opening.open_engine(source) if kind == "model" else opening.with_data(before, source)
+        except WorkbenchError as error:
+            self._marshal(self._not_opened, str(error))
+        except Exception as error:  # a defect must show where the click was
+            self._marshal(self._not_opened, f"cannot open {source}: {type(error).__name__}: {error}")
+        else:
+            self._marshal(self._opened, opened)
+
+    def _not_opened(self, line: str) -> None:
+        self.picker.show(error=line, busy="")
+
+    def _opened(self, opened: opening.Opened) -> None:
+        with self.session.lock:
+            before = self.session.engine
+            self.session.take(opened)
+            before.close()
+        self.picker.show(error="", busy="")
+        self._frame()
+        self.refresh()
+
+
+def _by_key(session: Session) -> list:
+    """Stored results, with the live ones that have none yet."""
+    known = {r.recipe.key: r for r in session.live}
+    known.update({r.recipe.key: r for r in session.results})
+    return list(known.values())

@@ -1,0 +1,342 @@
+"""plotly figures over frames. A figure is made once, then refilled in place: traces and axes never come or go."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any, NamedTuple
+
+from .. import units
+from . import labels, theme
+from ._plotly import go
+from .frames import Point, Tradeoff, short_runtime
+
+MARGIN = dict(l=54, r=18, t=26, b=40)
+FRONT, STRIP, POINTS, PENDING, RING, FAILED = range(6)  # traces, in drawing order
+_TEXTS, _FAILURES = 40, 6  # most labels and crosses ever drawn
+_NOTHING = {"x": [], "y": [], "ids": [], "customdata": [], "marker": dict(size=8), "line": dict(width=1),
+            "error_x": dict(visible=False), "error_y": dict(visible=False)}
+Values = dict[str, Any]
+_STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+
+
+class View(NamedTuple):
+    """How to draw: pixel size of the figure, theme and font size."""
+
+    width: int = 640
+    height: int = 360
+    mode: str = "light"
+    font_size: int = theme.FONT_SIZES[0]
+
+
+def tradeoff_figure(view: View = View(), *, widget: bool = True) -> Any:
+    """An empty trade-off plot with all its traces in place; :func:`fill` gives it content."""
+    hover = dict(hovertemplate="%{customdata}<extra></extra>")
+    figure = (go.FigureWidget if widget else go.Figure)([
+        go.Scatter(mode="lines", hoverinfo="skip", name="front"),
+        go.Scatter(mode="markers", hoverinfo="skip", name="samples"),
+        go.Scatter(mode="markers", name="variants", **hover),
+        go.Scatter(mode="markers", yaxis="y2", name="fidelity pending", **hover),
+        go.Scatter(mode="markers", hoverinfo="skip", name="selected"),
+        go.Scatter(mode="markers", xaxis="x2", yaxis="y2", name="failed", **hover),
+    ])
+    figure.update_layout(
+        template=theme.template(view.mode, view.font_size), margin=MARGIN, hovermode="closest", dragmode=False,
+        width=view.width, height=view.height, modebar=dict(remove=["zoom", "pan"]),
+        xaxis=dict(type="log", fixedrange=True), yaxis=dict(fixedrange=True, nticks=6),
+        xaxis2=dict(overlaying="x", range=[0, 1], visible=False, fixedrange=True),
+        yaxis2=dict(overlaying="y", range=[0, 1], visible=False, fixedrange=True))
+    return figure
+
+
+def fill(figure: Any, shown: Tradeoff, view: View, *, selected: str = "", samples: tuple[float, ...] = ()) -> None:
+    """Refills the plot in one message.
+
+    Args:
+        figure: from :func:`tradeoff_figure`.
+        shown: what to draw.
+        view: size and theme.
+        selected: recipe key with the ring.
+        samples: raw latencies (seconds) of the strip, of the selected or hovered variant.
+    """
+    timed = [p for p in shown.points if p.quality is not None]
+    pending = [p for p in shown.points if p.quality is None]
+    axes = _Axes(shown, view)
+    content = {
+        FRONT: _front(shown, view, axes), STRIP: _strip(shown, view, selected, samples, axes),
+        POINTS: _points(timed, view, axes, [p.quality * axes.scale for p in timed], shown),
+        PENDING: _points(pending, view, axes, [0.0] * len(pending), shown),
+        RING: _ring(timed, selected, view, axes), FAILED: _failed(shown, view),
+    }
+    with figure.batch_update():
+        _layout(figure, shown, view, axes)
+        for index, values in content.items():
+            # All traces get the same keys: the page's side sets what one of them lacks to 'undefined', and fails.
+            for name, value in {**_NOTHING, **values}.items():
+                figure.data[index][name] = value
+        figure.layout.annotations = _annotations(shown, view, axes, selected)
+
+
+def strip(figure: Any, shown: Tradeoff, view: View, key: str, samples: tuple[float, ...]) -> None:
+    """Moves the strip of raw latencies (seconds) to a variant; it is empty where that has no point."""
+    with figure.batch_update():
+        for name, value in _strip(shown, view, key, samples, _Axes(shown, view)).items():
+            figure.data[STRIP][name] = value
+
+
+class _Axes:
+    """Ranges that move in steps, so that a plot that grows does not jitter, and the way to pixels."""
+
+    def __init__(self, shown: Tradeoff, view: View) -> None:
+        self.scale = 100.0 if shown.quality_name == "accuracy" else 1.0
+        self.largest = max((p.size_bytes for p in shown.points), default=0)
+        margin = margins(view)
+        self.width = max(60, view.width - margin["l"] - margin["r"])
+        self.height = max(60, view.height - margin["t"] - margin["b"])
+        spans = [v for p in shown.points for v in (*p.latency_interval_s, p.latency_s)] or [1e-3, 1e-2]
+        self.x = _latency_range(min(spans) * 1e3, max(spans) * 1e3)
+        values = [v * self.scale for p in shown.points if p.quality is not None
+                  for v in (p.quality, *(p.quality_interval or ()))]
+        self.y = _quality_range(values, self.scale)
+
+    def diameter(self, p: Point) -> float:
+        """Marker diameter in pixels."""
+        return marker_size(p.size_bytes, self.largest)
+
+    def bar(self, p: Point) -> labels.Box:
+        """Area of the quality's interval bar, in pixels."""
+        x, y = self.pixel(p)
+        down, up = (v * self.scale / (self.y[1] - self.y[0]) * self.height for v in _spread(p))
+        return labels.Box(x - 3, y - up, x + 3, y + down)
+
+    def pixel(self, p: Point) -> tuple[float, float]:
+        """Centre of a point in pixels of the plotting area, y down."""
+        low, high = self.x
+        x = (math.log10(p.latency_s * 1e3) - low) / (high - low)
+        bottom, top = self.y
+        y = 0.0 if p.quality is None else (p.quality * self.scale - bottom) / (top - bottom)
+        return x * self.width, (1 - y) * self.height
+
+
+def margins(view: View) -> dict[str, int]:
+    """Margins for a font size."""
+    factor = view.font_size / theme.FONT_SIZES[0]
+    return {k: round(v * factor) for k, v in MARGIN.items()}
+
+
+def marker_size(size_bytes: int, largest: int) -> float:
+    """Diameter in pixels: the *area* is proportional to the artefact's size, the largest one being 20 wide."""
+    return max(7.0, 20.0 * math.sqrt(size_bytes / largest)) if size_bytes and largest else 10.0
+
+
+def _layout(figure: Any, shown: Tradeoff, view: View, axes: _Axes) -> None:
+    layout = figure.layout
+    layout.template = theme.template(view.mode, view.font_size)
+    layout.width, layout.height, layout.margin = view.width, view.height, margins(view)
+    ticks = _ticks(*axes.x, max(3, axes.width // (4 * view.font_size)))
+    layout.xaxis.update(range=list(axes.x), tickvals=ticks, ticktext=[_number(t) for t in ticks])
+    step = _round_step((axes.y[1] - axes.y[0]) / max(2, axes.height // (4 * view.font_size)))
+    decimals = max(0, -math.floor(math.log10(step)))
+    layout.yaxis.update(range=list(axes.y), dtick=step, tick0=0, tickformat=f".{decimals}f")
+    base = shown.baseline
+    line = dict(type="line", yref="paper", y0=0, y1=1, line=dict(color=theme.RULE[view.mode], width=1, dash="2px,3px"))
+    layout.shapes = [{**line, "x0": base.latency_s * 1e3, "x1": base.latency_s * 1e3, "layer": "below"}] if base else []
+
+
+def _points(points: list[Point], view: View, axes: _Axes, heights: list[float], shown: Tradeoff) -> Values:
+    paints = [_paint(p, view.mode) for p in points]
+    bar = dict(type="data", visible=True, symmetric=False, thickness=1.2, width=3, color=theme.fade(theme.MUTED[view.mode], 0.8))
+    spread = [_spread(p) for p in points]
+    return {
+        "x": [p.latency_s * 1e3 for p in points], "y": heights, "ids": [p.key for p in points],
+        "customdata": [hover_text(p, shown) for p in points],
+        "marker": dict(symbol=[theme.shape(p.runtime) for p in points], size=[axes.diameter(p) for p in points],
+                       color=[ground for ground, _ in paints],
+                       line=dict(width=1.8, color=[edge for _, edge in paints])),
+        "error_x": dict(bar, array=[(p.latency_interval_s[1] - p.latency_s) * 1e3 for p in points],
+                        arrayminus=[(p.latency_s - p.latency_interval_s[0]) * 1e3 for p in points]),
+        "error_y": dict(bar, array=[up * axes.scale for _, up in spread],
+                        arrayminus=[down * axes.scale for down, _ in spread]),
+    }
+
+
+def _spread(p: Point) -> tuple[float, float]:
+    """Length of the quality's bar below and above the point."""
+    if p.quality is None or p.quality_interval is None:
+        return 0.0, 0.0
+    return p.quality - p.quality_interval[0], p.quality_interval[1] - p.quality
+
+
+def _paint(p: Point, mode: str) -> tuple[str, str]:
+    """Fill and edge: solid is decided (or the baseline), tinted is slower, hollow is undecided or live."""
+    hue = theme.color(p.precision)
+    edge = theme.fade(hue, 0.55) if p.standing == "dominated" and not p.is_baseline else hue
+    if p.live or p.verdict == "undecided":
+        return theme.GROUND[mode], edge
+    if p.verdict == "slower":
+        return theme.fade(hue, 0.25), edge
+    return (theme.fade(hue, 0.7) if p.standing == "dominated" and not p.is_baseline else hue), edge
+
+
+def _front(shown: Tradeoff, view: View, axes: _Axes) -> Values:
+    """The stepped line: from each point on, nothing faster was found that is as good."""
+    return {"x": [latency * 1e3 for latency, _ in shown.front], "y": [q * axes.scale for _, q in shown.front],
+            "line": dict(shape="hv", width=1.6, color=theme.fade(theme.MUTED[view.mode], 0.55))}
+
+
+def _strip(shown: Tradeoff, view: View, key: str, samples: tuple[float, ...], axes: _Axes) -> Values:
+    p = shown.point(key)
+    if p is None or p.quality is None:
+        return {"x": [], "y": []}
+    low, high = (10**v for v in axes.x)
+    thinned = (s * 1e3 for s in samples[:: max(1, len(samples) // 300)])
+    inside = [s for s in thinned if low <= s <= high]
+    return {"x": inside, "y": [p.quality * axes.scale] * len(inside),
+            "marker": dict(symbol="line-ns-open", size=9, color=theme.fade(theme.color(p.precision), 0.25))}
+
+
+def _ring(points: list[Point], selected: str, view: View, axes: _Axes) -> Values:
+    found = [p for p in points if p.key == selected]
+    return {"x": [p.latency_s * 1e3 for p in found], "y": [p.quality * axes.scale for p in found],
+            "marker": dict(symbol="circle-open", size=[axes.diameter(p) + 11 for p in found], color=theme.INK[view.mode],
+                           line=dict(width=2))}
+
+
+def _failed(shown: Tradeoff, view: View) -> Values:
+    """Crosses stacked in the lower right corner: slow and inaccurate is where no variant wants to be."""
+    room = shown.failures[:_FAILURES]
+    return {"x": [0.985] * len(room), "y": [_failed_height(i, view) for i in range(len(room))],
+            "customdata": [f"<b>{_escape(f.name)}</b><br>failed: {_escape(_wrap(f.reason))}" for f in room],
+            "ids": [f.key for f in room],
+            "marker": dict(symbol="x-thin", size=9, line=dict(width=2, color=theme.BAD[view.mode]))}
+
+
+def _failed_height(index: int, view: View) -> float:
+    margin = margins(view)
+    return (0.9 + 1.5 * index) * view.font_size / max(60, view.height - margin["t"] - margin["b"])
+
+
+def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> list[dict[str, Any]]:
+    small = dict(color=theme.MUTED[view.mode], size=view.font_size - 1)
+    unit = "accuracy, %" if shown.quality_name == "accuracy" else f"{shown.quality_name} to the original"
+    paper = dict(xref="paper", yref="paper", showarrow=False, font=small)
+    what = "latency" if shown.batch == 1 else f"latency of {shown.batch} samples"
+    left = -margins(view)["l"] + 10
+    notes = [
+        dict(paper, x=0, y=1, xanchor="left", yanchor="bottom", text=f"{unit} ↑", xshift=left, yshift=6),
+        dict(paper, x=1, y=0, xanchor="right", yanchor="top", text=f"{what}, ms (log) →",
+             yshift=-1.55 * view.font_size)]
+    if shown.points and axes.width > 33 * view.font_size:
+        notes.append(dict(paper, x=0, y=0, xanchor="left", yanchor="top", text=_key(shown), xshift=left,
+                          yshift=-1.55 * view.font_size))
+    if shown.is_random:
+        notes.append(dict(paper, x=0.5, y=0.5, text="RANDOM INPUTS", textangle=-18, opacity=0.16,
+                          font=dict(size=3 * view.font_size, color=theme.INK[view.mode])))
+    notes += [dict(paper, x=0.985, y=_failed_height(i, view), xanchor="right", yanchor="middle", xshift=-8,
+                   text=f"{_escape(f.short)} failed", bgcolor=theme.GROUND[view.mode], borderpad=1)
+              for i, f in enumerate(shown.failures[:_FAILURES])]
+    return notes + _labels(shown, view, axes, selected)
+
+
+def _key(shown: Tradeoff) -> str:
+    """Shapes and colours that are in use, as one line."""
+    runtimes = dict.fromkeys(p.runtime for p in shown.points)
+    precisions = dict.fromkeys(p.precision for p in shown.points)
+    shapes = [f"{theme.SHAPE_GLYPHS[theme.shape(r)]} {short_runtime(r)}" for r in runtimes]
+    hues = [f"<span style='color:{theme.color(p)}'>▬</span> {theme.PRECISION_TITLES[p]}" for p in precisions]
+    return "&nbsp;&nbsp;".join([*shapes, *hues])
+
+
+def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> list[dict[str, Any]]:
+    order = sorted(shown.points, key=lambda p: (p.key != selected, not p.is_baseline, p.standing != "front"))[:_TEXTS]
+    size = view.font_size - 1
+    anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + 1, _label(p), p.standing != "dominated")
+               for p in order]
+    placed = labels.place(anchors, axes.width, axes.height, size, [axes.bar(p) for p in order])
+    found = []
+    for p, anchor, spot in zip(order, anchors, placed, strict=True):
+        if not spot.fits:
+            continue
+        strong = p.key == selected or p.is_baseline
+        ink = theme.INK if strong or p.standing != "dominated" else theme.MUTED
+        text = f"<b>{_escape(anchor.text)}</b>" if p.key == selected else _escape(anchor.text)
+        middle = ((spot.box.left + spot.box.right) / 2, (spot.box.top + spot.box.bottom) / 2)
+        found.append(dict(
+            xref="paper", yref="paper", text=text, borderpad=0, font=dict(size=size, color=ink[view.mode]),
+            x=anchor.x / axes.width, y=1 - anchor.y / axes.height, ax=middle[0] - anchor.x, ay=middle[1] - anchor.y,
+            showarrow=True, arrowhead=0, arrowwidth=0.8 if spot.far else 0.1,
+            arrowcolor=theme.RULE[view.mode] if spot.far else "rgba(0,0,0,0)", standoff=anchor.radius))
+    return found
+
+
+def _label(p: Point) -> str:
+    if p.is_baseline:
+        return f"{p.short} · baseline"
+    glyph = {"slower": " ▼", "undecided": " ≈"}.get(p.verdict, "")
+    return p.short + (" …" if p.live else glyph)
+
+
+def hover_text(p: Point, shown: Tradeoff) -> str:
+    """The card beside the pointer."""
+    low, high = p.latency_interval_s
+    lines = [f"<b>{_escape(p.name)}</b>",
+             f"{units.duration(p.latency_s)}  ({units.duration(low)} to {units.duration(high)})"]
+    if p.speedup is not None and p.speedup_interval:
+        a, b = p.speedup_interval
+        span = f"{units.times(a)} to {units.times(b)}"
+        lines.append(f"{units.times(p.speedup)} the baseline's speed ({span}): {p.verdict}")
+    if p.quality is None:
+        lines.append("fidelity not known yet" if p.live else "fidelity could not be checked")
+    elif shown.quality_name == "accuracy":
+        lines.append(f"accuracy {100 * p.quality:.1f} %")
+    else:
+        lines.append(f"{shown.quality_name} {p.quality:.5f}")
+    if p.size_bytes:
+        lines.append(units.size(p.size_bytes))
+    return "<br>".join(lines)
+
+
+def _wrap(text: str) -> str:
+    """Breaks a sentence for a hover card."""
+    return "\n".join(textwrap.wrap(text, 60))
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
+
+
+def _latency_range(low: float, high: float) -> tuple[float, float]:
+    """log10 of the range in ms, with room for labels, on steps of 0.1."""
+    a, b = math.log10(low), math.log10(high)
+    room = max(0.12, 0.14 * (b - a))
+    return math.floor(10 * (a - room)) / 10, math.ceil(10 * (b + 2 * room)) / 10
+
+
+def _quality_range(values: list[float], scale: float) -> tuple[float, float]:
+    """A range on round steps and never narrower than noise deserves: 2 points, or 0.002 of cosine."""
+    if not values:
+        return (0.0, scale)
+    low, high, least = min(values), max(values), 0.02 * scale if scale > 1 else 0.002
+    room = max(0.18 * (high - low), (least - (high - low)) / 2)
+    step = 10 ** math.floor(math.log10(max(high - low, least))) / 2
+    return math.floor((low - room) / step) * step, math.ceil((high + room) / step) * step
+
+
+def _round_step(least: float) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round latencies inside a log range: 1, 2, 5 a decade, finer where the range is short."""
+    for steps in (_STEPS, (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [s * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for s in steps]
+        inside = [round(t, 9) for t in found if low <= math.log10(t) <= high]
+        if len(inside) <= most:
+            return inside
+    return inside
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"

@@ -1,0 +1,303 @@
+"""What the trade-off shows, as plain tuples: points, front, table rows. No plotly, no widgets, nothing rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from .. import passes as pass_registry
+from ..recipe import Recipe
+from ..results import Result
+from ..runtimes import registry
+from .choices import pass_title
+
+Interval = tuple[float, float]
+SHORT_RUNTIMES = {"onnxruntime": "ORT", "tensorflow": "TF"}
+
+
+class Point(NamedTuple):
+    """A variant that was timed.
+
+    Attributes:
+        key: recipe key; what selection refers to.
+        run_id: of its result.
+        name: for people, e.g. 'INT8 static on LiteRT'.
+        short: for plot and table, e.g. 'LiteRT INT8 static'.
+        precision: 'float32', 'float16', 'int8', 'mixed', 'int4' or 'unknown'.
+        runtime: registry name.
+        latency_s: median of one run.
+        latency_interval_s: its 95 % interval.
+        quality: accuracy, or cosine to the reference; None when it could not be checked.
+        quality_interval: ``quality`` with the 95 % interval of its paired change, None for the baseline.
+        speedup: baseline median over this median, None for the baseline.
+        speedup_interval: its 95 % interval.
+        verdict: 'faster', 'slower', 'undecided' or '' for the baseline.
+        size_bytes: artefact on disk.
+        is_baseline: the reference.
+        standing: 'front', 'undecided' (behind the front, but the intervals do not prove it) or 'dominated'.
+        live: still being measured.
+    """
+
+    key: str
+    run_id: str
+    name: str
+    short: str
+    precision: str
+    runtime: str
+    latency_s: float
+    latency_interval_s: Interval
+    quality: float | None
+    quality_interval: Interval | None
+    speedup: float | None
+    speedup_interval: Interval | None
+    verdict: str
+    size_bytes: int
+    is_baseline: bool
+    standing: str = "front"
+    live: bool = False
+
+
+class Failure(NamedTuple):
+    """A variant that could not be measured, and why."""
+
+    key: str
+    name: str
+    short: str
+    precision: str
+    runtime: str
+    reason: str
+
+
+class Tradeoff(NamedTuple):
+    """All of one plot: one machine, one batch size.
+
+    Attributes:
+        points: fastest first.
+        failures: drawn as failed.
+        front: (latency_s, quality) along the Pareto front, fastest first.
+        quality_name: 'accuracy' or 'cosine'.
+        is_random: inputs are random; figures say so.
+        batch: samples in one run.
+        others: variants left out because their batch size differs.
+    """
+
+    points: tuple[Point, ...]
+    failures: tuple[Failure, ...]
+    front: tuple[tuple[float, float], ...]
+    quality_name: str
+    is_random: bool
+    batch: int
+    others: int = 0
+
+    def point(self, key: str) -> Point | None:
+        """The point of a recipe key."""
+        return next((p for p in self.points if p.key == key), None)
+
+    @property
+    def baseline(self) -> Point | None:
+        """The reference point, once it was timed."""
+        return next((p for p in self.points if p.is_baseline), None)
+
+
+class Row(NamedTuple):
+    """One line of the table; None where there is no number. ``status`` is ok, failed, cancelled or live."""
+
+    key: str
+    name: str
+    short: str
+    status: str
+    reason: str
+    precision: str
+    runtime: str
+    is_baseline: bool
+    median_s: float | None
+    speedup: float | None
+    speedup_interval: Interval | None
+    verdict: str
+    quality: float | None
+    delta: float | None
+    delta_interval: Interval | None
+    size_bytes: int
+    standing: str
+
+
+def precision_of(recipe: Recipe) -> str:
+    """Precision that a recipe's passes ensure; several integer and float tags together are 'mixed'."""
+    tags = {tag for step in recipe.steps for tag in pass_registry.get(step.name).ensures}
+    for name in ("mixed", "int4", "int8", "float16"):
+        if name in tags:
+            return name
+    return "float16" if "bfloat16" in tags else "float32"
+
+
+def name_of(recipe: Recipe, usual_threads: int = 0) -> str:
+    """'INT8 static on LiteRT, 1 thread': what was done, then where it runs, then what differs from the usual."""
+    shown = [pass_title(s.name) for s in recipe.steps if pass_registry.get(s.name).group != "convert"]
+    runtime = registry.info(recipe.runtime).title if recipe.runtime else "default runtime"
+    mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
+    where = f"{runtime} ({mode})" if mode else runtime
+    head = f"{' + '.join(shown)} on {where}" if shown else where
+    device = "" if recipe.device == "cpu" else recipe.device.upper()
+    return ", ".join(part for part in (head, _threads(recipe.threads, usual_threads), device) if part)
+
+
+def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
+    """'LiteRT INT8 static': the same as :func:`name_of` where room is short."""
+    shown = [_lower(pass_title(s.name)) for s in recipe.steps if pass_registry.get(s.name).group != "convert"]
+    runtime = short_runtime(recipe.runtime) if recipe.runtime else "default"
+    mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
+    device = "" if recipe.device == "cpu" else recipe.device.upper()
+    parts = (runtime, mode, " + ".join(shown) or ("" if mode else "float32"),
+             _threads(recipe.threads, usual_threads), device)
+    return " ".join(part for part in parts if part)
+
+
+def short_runtime(name: str) -> str:
+    """'ORT' for 'onnxruntime'; the registry's title where there is no usual short form."""
+    return SHORT_RUNTIMES.get(name) or registry.info(name).title
+
+
+def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
+             live: Iterable[Result] = ()) -> Tradeoff:
+    """Points and front of one batch size on one machine.
+
+    Args:
+        results: latest result of each variant.
+        batch: samples in one run; results of other sizes are counted, not drawn.
+        machine: fingerprint id; '' takes that of the newest result.
+        live: partial results of what is being measured; they replace stored ones of the same recipe.
+    """
+    stored = {r.recipe.key: r for r in results}
+    partial = {r.recipe.key: _with_known(r, stored.get(r.recipe.key)) for r in live}
+    rows = [*(r for key, r in stored.items() if key not in partial), *partial.values()]
+    usual = next((r.recipe.threads for r in rows if r.is_baseline), 0)
+    home = machine or (max(rows, key=lambda r: r.created).machine if rows else "")
+    here = [r for r in rows if r.machine == home]
+    same = [r for r in here if r.recipe.batch == batch]
+    timed = [_point(r, r.recipe.key in partial, usual) for r in same if r.median_s is not None and r.status != "failed"]
+    points = tuple(sorted(_with_standing(timed), key=lambda p: p.latency_s))
+    names = [r.fidelity.metric_name for r in same if r.fidelity]
+    return Tradeoff(
+        points=points,
+        failures=tuple(_failure(r, usual) for r in same if r.status == "failed"),
+        front=_front(points), quality_name="accuracy" if "accuracy" in names or not names else names[0],
+        is_random=any(r.data_sha256 == "random" for r in same), batch=batch, others=len(here) - len(same))
+
+
+def rows(results: Iterable[Result], shown: Tradeoff) -> tuple[Row, ...]:
+    """Table lines: timed variants fastest first, then the failed and the cancelled ones."""
+    by_key = {r.recipe.key: r for r in results}
+    timed = [_row(by_key.get(p.key), p) for p in shown.points]
+    failed = [Row(f.key, f.name, f.short, "failed", f.reason, f.precision, f.runtime, False, None, None, None, "", None,
+                  None, None, 0, "") for f in shown.failures]
+    return (*timed, *failed)
+
+
+def dominates(a: Point, b: Point) -> bool:
+    """Whether ``a`` surely beats ``b``: better beyond the intervals in one respect, at least as good in the other.
+
+    Overlapping intervals prove nothing, so they never count as domination.
+    """
+    if a.quality is None or b.quality is None or a.live or b.live:
+        return False
+    sooner = a.latency_interval_s[1] < b.latency_interval_s[0]
+    truer = _low(a) > _high(b)
+    return (sooner and a.quality >= b.quality) or (truer and a.latency_s <= b.latency_s)
+
+
+def _with_standing(points: list[Point]) -> list[Point]:
+    return [p._replace(standing=_standing(p, points)) for p in points]
+
+
+def _standing(p: Point, points: list[Point]) -> str:
+    if any(dominates(q, p) for q in points):
+        return "dominated"
+    return "undecided" if any(_ahead(q, p) for q in points) else "front"
+
+
+def _ahead(a: Point, b: Point) -> bool:
+    """The point estimates alone put ``a`` before ``b``."""
+    if a.quality is None or b.quality is None:
+        return False
+    no_worse = a.latency_s <= b.latency_s and a.quality >= b.quality
+    return no_worse and (a.latency_s < b.latency_s or a.quality > b.quality)
+
+
+def _front(points: Iterable[Point]) -> tuple[tuple[float, float], ...]:
+    steps: list[tuple[float, float]] = []
+    for p in sorted((p for p in points if p.quality is not None), key=lambda p: (p.latency_s, -(p.quality or 0))):
+        if not steps or p.quality > steps[-1][1]:
+            steps.append((p.latency_s, p.quality))
+    return tuple(steps)
+
+
+def _low(p: Point) -> float:
+    return p.quality_interval[0] if p.quality_interval else p.quality
+
+
+def _high(p: Point) -> float:
+    return p.quality_interval[1] if p.quality_interval else p.quality
+
+
+def _with_known(partial: Result, stored: Result | None) -> Result:
+    """A live result borrows the fidelity and size of its last good measurement: the artefact is the same."""
+    if stored is None or stored.status != "ok":
+        return partial
+    return replace(partial, fidelity=stored.fidelity, size_bytes=stored.size_bytes)
+
+
+def _failure(r: Result, usual: int) -> Failure:
+    return Failure(r.recipe.key, name_of(r.recipe, usual), short_name(r.recipe, usual), precision_of(r.recipe),
+                   r.recipe.runtime, r.reason)
+
+
+def _point(r: Result, live: bool, usual: int) -> Point:
+    quality, spread = _quality(r)
+    inverse = (1 / r.ratio_interval[1], 1 / r.ratio_interval[0]) if r.ratio_interval and all(r.ratio_interval) else None
+    return Point(
+        key=r.recipe.key, run_id=r.run_id, name=name_of(r.recipe, usual), short=short_name(r.recipe, usual),
+        precision=precision_of(r.recipe), runtime=r.recipe.runtime, latency_s=r.median_s,
+        latency_interval_s=r.interval_s or (r.median_s, r.median_s), quality=quality, quality_interval=spread,
+        speedup=None if r.is_baseline else r.speedup, speedup_interval=None if r.is_baseline else inverse,
+        verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live)
+
+
+def _quality(r: Result) -> tuple[float | None, Interval | None]:
+    """Quality and its interval: that of the paired change where there are labels, as only it compares variants."""
+    f = r.fidelity
+    if f is None:
+        return None, None
+    if r.is_baseline:
+        return f.metric, None
+    if f.metric_name == "accuracy":
+        reference = f.metric - f.delta
+        return f.metric, (reference + f.delta_interval[0], reference + f.delta_interval[1])
+    return f.metric, f.metric_interval
+
+
+def _row(r: Result | None, p: Point) -> Row:
+    f = r.fidelity if r else None
+    compared = f is not None and not p.is_baseline
+    return Row(
+        p.key, p.name, p.short, "live" if p.live else r.status if r else "ok", r.reason if r else "", p.precision,
+        p.runtime, p.is_baseline, p.latency_s, p.speedup, p.speedup_interval, p.verdict, p.quality,
+        f.delta if compared else None, f.delta_interval if compared else None, p.size_bytes, p.standing)
+
+
+def _threads(n: int, usual: int) -> str:
+    return "" if n in (0, usual) else "1 thread" if n == 1 else f"{n} threads"
+
+
+def _lower(title: str) -> str:
+    """'Float16' -> 'float16', but 'INT8 static' as it is."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() else title
+
+
+def plain(value: Any) -> Any:
+    """A tuple tree as lists and dicts, ready for JSON (named tuples become dicts)."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {k: plain(v) for k, v in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value

@@ -1,0 +1,277 @@
+"""State behind the dashboard: selection, results, what is being measured. UI-free; tells listeners what changed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from .. import units
+from ..engine import Progress
+from ..errors import Cancelled, WorkbenchError
+from ..measure.environment import physical_threads
+from ..recipe import Recipe
+from ..results import Result
+from . import choices, frames, opening, sentences
+from .panes import Entry
+
+LOG_LINES = 400
+REFRESH_S = 0.2  # between two drawings while measuring
+
+
+class Marshal:
+    """Runs callbacks of worker threads on the kernel's event loop; without a loop (a script), where they are."""
+
+    def __init__(self) -> None:
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+
+    def __call__(self, function: Callable[..., None], *args: Any) -> None:
+        """Runs the function soon."""
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(function, *args)
+        else:
+            function(*args)
+
+
+class Session:
+    """One open model with its toggles and its study.
+
+    Args:
+        opened: model, data and engine.
+        on_change: called, on the event loop, whenever something that is shown has changed.
+
+    Attributes:
+        recipe: what the toggles mean, complete; its key is what 'selected' means everywhere.
+        status: (line, tone, fraction) of the bar; a negative fraction hides the progress.
+        log: what happened, oldest first.
+    """
+
+    def __init__(self, opened: opening.Opened, on_change: Callable[[], None]) -> None:
+        self.lock = threading.RLock()
+        self.log: deque[Entry] = deque(maxlen=LOG_LINES)
+        self.status: tuple[str, str, float] = ("", "plain", -1.0)
+        self.note = ""
+        self._on_change, self._marshal = on_change, Marshal()
+        self._thread: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self._live: dict[str, Result] = {}
+        self._drawn, self._raw = 0.0, {}
+        self.take(opened)
+
+    def take(self, opened: opening.Opened) -> None:
+        """Switches to another model or other data; the study's results are there at once."""
+        self.opened, self.engine = opened, opened.engine
+        self._results = {r.recipe.key: r for r in self.engine.results()}
+        self.selection, self.recipe = choices.Selection(), self.engine.baseline
+        self._select_recipe(self.engine.baseline)
+        self._live.clear()
+        self._raw.clear()
+        self.note = opened.note
+        self.status = (self._idle_line(), "plain", -1.0)
+        self._write(f"opened {self.engine.model.name} with {self.engine.dataset.name}")
+        self.engine.prewarm()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a measurement runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def results(self) -> list[Result]:
+        """Stored results of this model, data and machine."""
+        return list(self._results.values())
+
+    @property
+    def live(self) -> list[Result]:
+        """Partial results of what is being measured."""
+        return list(self._live.values())
+
+    @property
+    def selected(self) -> Result | None:
+        """The stored result of the selection, or None."""
+        return self._results.get(self.recipe.key)
+
+    @property
+    def baseline(self) -> Result | None:
+        """The stored baseline at the selected batch size, or None."""
+        return self._results.get(self.engine.baseline_for(self.recipe).key)
+
+    @property
+    def name(self) -> str:
+        """How people call the selected recipe."""
+        return frames.name_of(self.recipe, self.engine.baseline.threads)
+
+    def shown(self) -> frames.Tradeoff:
+        """The trade-off at the selected batch size."""
+        return frames.tradeoff(self.results, batch=self.recipe.batch, machine=self.engine.machine,
+                               live=self.live)
+
+    def groups(self) -> tuple[choices.Group, ...]:
+        """The rail."""
+        return choices.groups(self.selection, self.engine.problem, physical_threads())
+
+    def problem(self) -> str:
+        """Why the selection cannot be measured; '' when it can."""
+        return self.engine.problem(self.recipe) or ""
+
+    def samples(self, key: str) -> tuple[float, ...]:
+        """Raw latencies of a stored result, in seconds."""
+        result = self._results.get(key)
+        if result is None:
+            return ()
+        if result.run_id not in self._raw:
+            rounds = result.rounds or self.engine.study.rounds(result.run_id)
+            self._raw[result.run_id] = tuple(float(s) for block in rounds for s in block)
+        return self._raw[result.run_id]
+
+    # --- what a user does ---------------------------------------------------------------------------------------
+
+    def choose(self, group: str, choice: str, on: bool = True) -> None:
+        """One toggle clicked."""
+        with self.lock:
+            self.selection, self.note = choices.change(self.selection, group, choice, on)
+            self._take_toggles()
+
+    def set(self, owner: str, name: str, value: Any) -> None:
+        """One setting changed.
+
+        Raises:
+            InputError: the value is out of range; the old one stays.
+        """
+        with self.lock:
+            changed = choices.with_setting(self.selection, owner, name, value)
+            choices.settings_class(owner).from_dict(changed.values(owner), owner=owner)
+            self.selection, self.note = changed, ""
+            self._take_toggles()
+
+    def select(self, key: str) -> None:
+        """A point or a row chosen: the toggles follow."""
+        with self.lock:
+            result = self._results.get(key) or self._live.get(key)
+            if result is not None:
+                self.note = ""
+                self._select_recipe(result.recipe)
+
+    def measure(self) -> None:
+        """Measures the selection beside the baseline, in the background."""
+        with self.lock:
+            if self.busy or self.problem():
+                return
+            self._cancel = threading.Event()
+            self.status = (f"{self.name}: starting", "plain", 0.0)
+            self._write(f"measuring {self.name}")
+            self._thread = threading.Thread(target=self._work, args=(self.recipe, self._cancel), daemon=True,
+                                            name="measure")
+            self._thread.start()
+
+    def cancel(self) -> None:
+        """Stops what runs; what was finished is kept."""
+        with self.lock:
+            if self.busy:
+                self._cancel.set()
+                self.status = ("stopping …", "plain", self.status[2])
+                self._write("cancel")
+
+    def close(self) -> None:
+        """Stops the work and ends the worker processes."""
+        self._cancel.set()
+        self.engine.close()
+
+    # --- the measuring thread, and what it hands to the event loop ----------------------------------------------
+
+    def _work(self, recipe: Recipe, cancel: threading.Event) -> None:
+        started, line, bad = time.monotonic(), "", False
+        engine = self.engine
+        try:
+            done = engine.measure([recipe], on_progress=self._on_progress, on_result=self._on_result, cancel=cancel)
+            line, bad = self._summary(recipe, done, cancel, time.monotonic() - started)
+        except Cancelled:
+            line = "cancelled"
+        except WorkbenchError as error:
+            line, bad = str(error), True
+        except Exception as error:  # a defect must show in the bar, not die with the thread
+            line, bad = f"unexpected {type(error).__name__}: {error}", True
+        self._marshal(self._finished, line, bad)
+
+    def _summary(self, recipe: Recipe, done: list[Result], cancel: threading.Event, seconds: float) -> tuple[str, bool]:
+        result = next((r for r in done if r.recipe.key == recipe.key), None)
+        if cancel.is_set():
+            return "cancelled; what was finished is kept", False
+        if result is None or result.status == "failed":
+            return f"failed: {result.reason if result else 'no result'}", True
+        stopped = "interval narrow enough" if result.stopped == "narrow" else "time was up"
+        name = frames.name_of(recipe, self.engine.baseline.threads)
+        return f"{name}: {units.duration(result.median_s)} · {stopped} · done in {units.duration(seconds)}", False
+
+    def _on_progress(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.partial is not None:
+            self._live[progress.partial.recipe.key] = progress.partial
+        told = progress.stage in ("done", "failed") or progress.partial is None
+        if now - self._drawn < REFRESH_S and not told:
+            return
+        self._drawn = now
+        self._marshal(self._progressed, progress)
+
+    def _progressed(self, progress: Progress) -> None:
+        with self.lock:
+            if not self._cancel.is_set():
+                line = sentences.progress(progress.line, progress.remaining_s)
+                self.status = (line, "plain", max(0.0, progress.fraction))
+            if progress.partial is None:
+                self._write(progress.line, progress.stage == "failed")
+        self._on_change()
+
+    def _on_result(self, result: Result) -> None:
+        self._marshal(self._arrived, result)
+
+    def _arrived(self, result: Result) -> None:
+        with self.lock:
+            key = result.recipe.key
+            old = self._results.get(key)
+            if result.status == "ok" or old is None or old.status != "ok":
+                self._results.pop(key, None)
+                self._results[key] = result
+            self._live.pop(key, None)
+            for note in (n for s in result.stages for n in s.get("notes", ())):
+                self._write(note)
+        self._on_change()
+
+    def _finished(self, line: str, bad: bool) -> None:
+        with self.lock:
+            self._thread = None
+            self._live.clear()
+            self.status = (line, "failed" if bad else "plain", -1.0)
+            self._write(line, bad)
+        self._on_change()
+
+    # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _take_toggles(self) -> None:
+        self.recipe = self.engine.complete(choices.to_recipe(self.selection))
+        self._tell_idle()
+
+    def _select_recipe(self, recipe: Recipe) -> None:
+        self.recipe, self.selection = recipe, choices.from_recipe(recipe)
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if not self.busy:
+            self.status = (self.problem() or self._idle_line(), "plain", -1.0)
+
+    def _idle_line(self) -> str:
+        n = len(self._results)
+        path = self.engine.study.path
+        where = f" in {path.name}" if path else ""
+        return f"{n} variant{'' if n == 1 else 's'} measured{where}" if n else "ready: nothing measured yet"
+
+    def _write(self, text: str, bad: bool = False) -> None:
+        if not self.log or self.log[-1].text != text:
+            self.log.append(Entry(datetime.now(), text, bad))

@@ -1,0 +1,82 @@
+// Shared by all widgets: elements, tips and events. No dependency, nothing loaded from elsewhere.
+
+function h(tag, attrs, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attrs || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (key === "class") node.className = value;
+    else if (key === "checked" || key === "value") node[key] = value;
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  for (const child of children.flat()) {
+    if (child === null || child === undefined || child === false) continue;
+    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+  return node;
+}
+
+// Replaces the content, but leaves the focus (and a text cursor) where it was: elements carry data-focus.
+function redraw(el, ...children) {
+  const active = el.contains(document.activeElement) ? document.activeElement : null;
+  root(el).querySelectorAll(".wb-tip").forEach((bubble) => bubble.remove());
+  const key = active && active.dataset.focus;
+  const cursor = active && active.selectionStart;
+  el.replaceChildren(...children.filter(Boolean));
+  if (!key) return;
+  const again = el.querySelector(`[data-focus="${CSS.escape(key)}"]`);
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (typeof cursor === "number" && again.setSelectionRange && again.type === "text") {
+    again.setSelectionRange(cursor, cursor);
+  }
+}
+
+function root(el) {
+  return el.closest(".wb-root") || el;
+}
+
+// A tip that a narrow, scrolling pane cannot clip: it is placed in the dashboard's own frame.
+function tip(node, text) {
+  if (!text) return node;
+  let bubble = null;
+  const hide = () => { if (bubble) bubble.remove(); bubble = null; };
+  const show = () => {
+    hide();
+    const frame = root(node), box = frame.getBoundingClientRect(), at = node.getBoundingClientRect();
+    bubble = h("div", { class: "wb-tip", role: "tooltip" }, text);
+    frame.append(bubble);
+    const left = Math.min(at.left - box.left, box.width - bubble.offsetWidth - 8);
+    const below = at.bottom - box.top + 5;
+    const fits = below + bubble.offsetHeight < box.height;
+    bubble.style.left = `${Math.max(8, left)}px`;
+    bubble.style.top = `${fits ? below : at.top - box.top - bubble.offsetHeight - 5}px`;
+  };
+  node.addEventListener("mouseenter", show);
+  node.addEventListener("mouseleave", hide);
+  node.addEventListener("mousedown", hide);
+  node.addEventListener("focusin", (event) => { if (event.target.matches(":focus-visible")) show(); });
+  node.addEventListener("focusout", hide);
+  node.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  return node;
+}
+
+function why(text) {
+  return tip(h("span", { class: "wb-why", tabindex: "0", role: "note", "aria-label": text }, "i"), text);
+}
+
+// A button that explains itself while it is off: aria-disabled keeps it in the tab order.
+function action(model, spec) {
+  const send = () => { if (!spec.disabled) model.send({ type: "action", id: spec.id }); };
+  const button = h("button", {
+    class: `wb-button${spec.primary ? " wb-primary" : ""}`, type: "button", "data-focus": `action-${spec.id}`,
+    "data-action": spec.id, "aria-disabled": spec.disabled ? "true" : "false", onclick: send,
+  }, spec.label);
+  return tip(button, spec.disabled ? spec.reason : spec.hint);
+}
+
+function listen(model, names, draw) {
+  for (const name of names) model.on(`change:${name}`, draw);
+  draw();
+  return () => { for (const name of names) model.off(`change:${name}`, draw); };
+}

@@ -1,0 +1,26 @@
+"""The evidence below the plot: tabs whose panes are refilled in place."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+TITLES = ("Graph before/after", "Where time goes", "Accuracy detail", "Machine & method", "Log")
+GRAPH, TIME, ACCURACY, MACHINE, LOG = range(5)
+
+
+class Tabs:
+    """Owns the tabs. ``graph`` is the widget of the first one (see ``views.graph_pane``); the others hold HTML."""
+
+    def __init__(self, graph: ipywidgets.Widget) -> None:
+        self._panes = [ipywidgets.HTML() for _ in TITLES[1:]]
+        self.widget = ipywidgets.Tab([graph, *self._panes], titles=TITLES, selected_index=GRAPH)
+        self.widget.add_class("wb-tabs")
+
+    def fill(self, tab: int, html: str) -> None:
+        """Sets the content of one pane (escaped HTML, from ``views.panes``)."""
+        if self._panes[tab - 1].value != html:
+            self._panes[tab - 1].value = html
+
+    def open(self, tab: int) -> None:
+        """Brings a tab to the front."""
+        self.widget.selected_index = tab
