@@ -100,9 +100,13 @@ def _check_links(path: Path, source: Any) -> None:
 
     try:
         with h5py.File(source, "r") as file:
-            todo = [file]
+            todo, seen = [file], set()
             while todo:
                 group = todo.pop()
+                place = h5py.h5o.get_info(group.id).addr
+                if place in seen:  # groups may contain each other
+                    continue
+                seen.add(place)
                 for name in group:
                     link = group.get(name, getlink=True)
                     if isinstance(link, h5py.SoftLink):

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..model import Dim, ModelFormat, TensorSpec
 from . import onnx_weights, wire
 from .base import UNKNOWN_RANK, Inspection, Options, Probe
-from .probe import explain
+from .probe import explain, is_safetensors
 
 # Fields of ModelProto, number -> wire type: ONNX files have no magic number.
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -24,7 +24,8 @@ _ONNXRUNTIME = "com.microsoft"
 
 def sniff(found: Probe) -> bool:
     """Whether the bytes can be an ONNX model; only parsing tells for sure."""
-    return not found.is_dir and not found.members and wire.starts_message(found.head, _MODEL_FIELDS)
+    return (not found.is_dir and not found.members and wire.starts_message(found.head, _MODEL_FIELDS)
+            and not is_safetensors(found.head))
 
 
 def read(found: Probe, options: Options) -> Inspection:

@@ -69,6 +69,11 @@ def explain(found: Probe) -> str:
     return f"{found.path.name or found.path} {reason}"
 
 
+def is_safetensors(head: bytes) -> bool:
+    """Eight bytes of length, then JSON."""
+    return re.match(rb"(?s).{8}\{\s*\"", head) is not None
+
+
 def _explain_folder(found: Probe) -> str:
     models = [n for n in found.members if n.endswith((".onnx", ".keras", ".h5", ".tflite", ".pt2", ".pt"))]
     if models:
@@ -102,6 +107,6 @@ def _explain_file(found: Probe) -> str:
         return f"is XML (OpenVINO IR?), which is not read; give the model it was made from: {READS}"
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return _CHECKPOINT
-    if re.match(rb"(?s).{8}\{\s*\"", head):
+    if is_safetensors(head):
         return "is a safetensors file: weights without a graph; export the whole model (ONNX, SavedModel, .pt2)"
     return f"is no model that the workbench reads ({READS}), or is damaged"
