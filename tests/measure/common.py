@@ -35,4 +35,6 @@ def gone(pid):
         psutil.Process(pid).wait(60)
     except psutil.NoSuchProcess:
         return True
+    except psutil.TimeoutExpired:
+        return False
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

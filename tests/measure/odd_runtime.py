@@ -59,7 +59,8 @@ class Session:
 
     def noise(self):
         print("spam")
-        os.write(1, b'{"id": 1, "ok": false, "error": "spam"}\n')
+        for id in range(200):  # looks like an answer
+            os.write(1, b'{"id": %d, "ok": false, "error": "spam"}\n' % id)
         assert sys.stdin.read() == ""
 
     def crash(self):

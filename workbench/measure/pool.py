@@ -60,6 +60,11 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def working(self) -> bool:
+        """Whether a measurement, or a warming in the background, goes on."""
+        return self._turn.locked()
+
     @contextmanager
     def exclusive(self, cancel: threading.Event | None = None) -> Iterator[None]:
         """The machine to oneself: waits until no other measurement or warming of this pool goes on.
@@ -164,7 +169,7 @@ class WorkerPool:
                 ended.append(self._idle.popitem(last=False)[1])
             self._all.difference_update(ended)
         for one in ended:
-            one.close()
+            one.kill() if one.busy else one.close()
 
     def prewarm(self, candidate: Candidate, feeds: Feeds) -> threading.Thread:
         """Loads a candidate in the background, so that the next measurement finds it warm; returns at once.

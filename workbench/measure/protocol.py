@@ -60,6 +60,8 @@ def measure(candidates: list[Candidate], feeds: Feeds, *, evaluation: Feeds, pla
     with WorkerPool(keep=0) if pool is None else nullcontext(pool) as workers:
         run = _Run(candidates, plan, workers, on_update or (lambda update: None), cancel)
         try:
+            if workers.working:
+                run.tell("load", "waiting for workers that are being prepared", 0.0)
             with workers.exclusive(cancel):
                 run.all(feeds, evaluation)
         except Cancelled:
@@ -146,7 +148,7 @@ class _Run:
     def _each(self, stage: str, verb: str, step: Callable[[_Track], None]) -> None:
         for i, track in enumerate(self.tracks):
             if not track.failed:
-                self._tell(stage, f"{verb} {track.title} ({i + 1} of {len(self.tracks)})", i / len(self.tracks))
+                self.tell(stage, f"{verb} {track.title} ({i + 1} of {len(self.tracks)})", i / len(self.tracks))
                 self._try(track, step)
 
     def _try(self, track: _Track, step: Callable[[_Track], None]) -> None:
@@ -270,7 +272,7 @@ class _Run:
         track.worker.send("evaluate", feeds=str(questions.path), outputs=str(self.pool.outputs.path(key)))
         line = f"checking the answers of {track.title}"
         index = self.tracks.index(track)
-        answer = track.worker.receive(self.plan.run_timeout_s, self.cancel, on_note=lambda done: self._tell(
+        answer = track.worker.receive(self.plan.run_timeout_s, self.cancel, on_note=lambda done: self.tell(
             "fidelity", line, (index + done) / len(self.tracks), self._questions_s(index, done)))
         if answer["filled"]:
             names = ", ".join(answer["filled"])
@@ -292,7 +294,7 @@ class _Run:
 
     # --- progress
 
-    def _tell(self, stage: str, line: str, share: float, remaining_s: float | None = None) -> None:
+    def tell(self, stage: str, line: str, share: float, remaining_s: float | None = None) -> None:
         """Reports; ``share`` is the part of the stage that is done."""
         low, high = SHARES[stage]
         self.fraction = max(self.fraction, low + (high - low) * share)
@@ -305,7 +307,7 @@ class _Run:
         self.live = {t.candidate.id: self._live(t) for t in self.tracks if len(t.medians) >= FEWEST_ROUNDS}
         remaining = self._remaining_s(elapsed)
         share = elapsed / max(elapsed + remaining, 1e-9)
-        self._tell("measure", self._line(), share, remaining + self._questions_s(0, 0.0))
+        self.tell("measure", self._line(), share, remaining + self._questions_s(0, 0.0))
 
     def _live(self, track: _Track) -> Live:
         ratio = None
