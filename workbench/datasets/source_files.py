@@ -30,6 +30,7 @@ _FAMILIES = {"voila": "jupyterlab", "nbconvert": "jupyterlab", "jupyterlab-widge
              "ai-edge-litert": "tensorflow", "jupyter-builder": "jupyterlab"}
 _SALT = "split-6041"  # a salt with which both sides hold every language
 _HELD_OUT_SHARE = 0.3
+_ENCODED = re.compile(rb"[A-Za-z0-9+/=]{120}")
 _SHORTEST = 64  # a file below this says too little
 _PROJECT = "inference-workbench"
 
@@ -45,14 +46,17 @@ class SourceFile(NamedTuple):
 
 
 @cache
-def files() -> tuple[SourceFile, ...]:
+def files(*, everything: bool = False) -> tuple[SourceFile, ...]:
     """Every file of a known language that the project's dependencies installed; identical ones once.
+
+    Args:
+        everything: all installed packages, extras and strangers too; without it the set does not depend on them.
 
     Returns:
         files in an order that depends on their content alone.
     """
     found: dict[str, SourceFile] = {}
-    for package, distribution in sorted(_distributions().items()):
+    for package, distribution in sorted(_distributions(everything).items()):
         for file in _listed(package, distribution):
             known = found.get(file.digest)
             if known is None or (is_held_out(known.package) and not is_held_out(package)):
@@ -66,8 +70,8 @@ def is_held_out(package: str) -> bool:
     return int.from_bytes(digest[:4], "big") / 2**32 < _HELD_OUT_SHARE
 
 
-def sample(chosen: list[SourceFile], per_language: int, *, per_file: int = 64,
-           seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def sample(chosen: list[SourceFile], per_language: int, *, per_file: int = 64, seed: int = 0,
+           width: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
     """Draws windows, taking turns between packages so that no large one fills its language.
 
     Args:
@@ -75,14 +79,15 @@ def sample(chosen: list[SourceFile], per_language: int, *, per_file: int = 64,
         per_language: windows wanted of each language; there may be fewer.
         per_file: most windows from one file.
         seed: for the places in the files.
+        width: bytes of a window.
 
     Returns:
-        int32 [windows, 256], bytes with 0 as padding, and int64 labels; no window occurs twice.
+        int32 [windows, width], bytes with 0 as padding, and int64 labels; no window occurs twice.
     """
     rows, labels, seen = [], [], set()
     for language in range(len(LANGUAGES)):
         mine, count = [f for f in chosen if f.language == language], 0
-        for row in _turns(mine, per_file, seed):
+        for row in _turns(mine, per_file, seed, width):
             if row not in seen:
                 seen.add(row)
                 rows.append(row)
@@ -92,19 +97,19 @@ def sample(chosen: list[SourceFile], per_language: int, *, per_file: int = 64,
                 break
     if not rows:
         raise InputError("no source files of installed packages were found; set the environment up with 'make lab'")
-    table = np.frombuffer(b"".join(r.ljust(WINDOW, b"\0") for r in rows), np.uint8).reshape(-1, WINDOW)
+    table = np.frombuffer(b"".join(r.ljust(width, b"\0") for r in rows), np.uint8).reshape(-1, width)
     order = np.random.default_rng(seed).permutation(len(rows))
     return table[order].astype(np.int32), np.array(labels, np.int64)[order]
 
 
-def _distributions() -> dict[str, metadata.Distribution]:
+def _distributions(everything: bool) -> dict[str, metadata.Distribution]:
     """The project's installed dependencies without extras; all packages where the project is not installed."""
     installed = {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
         if name:
             installed.setdefault(_plain(name), distribution)
-    if _PROJECT not in installed:
+    if everything or _PROJECT not in installed:
         return installed
     reached, waiting = {}, [_PROJECT]
     while waiting:
@@ -151,12 +156,12 @@ def _language(path: str, markdown: bool) -> int | None:
     return _SUFFIXES.get(suffix)
 
 
-def _turns(mine: list[SourceFile], per_file: int, seed: int) -> Iterator[bytes]:
+def _turns(mine: list[SourceFile], per_file: int, seed: int, width: int) -> Iterator[bytes]:
     """Windows of one language: one file of each package in turn, round after round."""
     by_package: dict[str, list[SourceFile]] = defaultdict(list)
     for file in mine:
         by_package[file.package].append(file)
-    queues = [_windows_of(queue, per_file, seed) for _, queue in sorted(by_package.items())]
+    queues = [_windows_of(queue, per_file, seed, width) for _, queue in sorted(by_package.items())]
     while queues:
         for queue in list(queues):
             row = next(queue, None)
@@ -166,29 +171,34 @@ def _turns(mine: list[SourceFile], per_file: int, seed: int) -> Iterator[bytes]:
                 yield row
 
 
-def _windows_of(queue: list[SourceFile], per_file: int, seed: int) -> Iterator[bytes]:
+def _windows_of(queue: list[SourceFile], per_file: int, seed: int, width: int) -> Iterator[bytes]:
     """Windows of one package: first one of every file, then a second of every file, and so on."""
     for turn in range(per_file):
         for file in queue:
             if file.size >= turn * 2 * WINDOW:
-                row = _window(file, turn, seed)
+                row = _window(file, turn, seed, width)
                 if row is not None:
                     yield row
 
 
-def _window(file: SourceFile, turn: int, seed: int) -> bytes | None:
+def _window(file: SourceFile, turn: int, seed: int, width: int) -> bytes | None:
     """One window at a place that the file's hash decides, from a line's start where one is near."""
     draw = int.from_bytes(hashlib.sha256(f"{seed}/{turn}/{file.digest}".encode()).digest()[:6], "big")
     try:
         with open(file.path, "rb") as opened:
             start = _body(opened) if file.path.endswith("METADATA") else 0
             opened.seek(start + draw % max(1, file.size - start - WINDOW))
-            text = opened.read(2 * WINDOW)
+            text = opened.read(width + WINDOW // 2)
     except OSError:
         return None  # listed, but removed since: not a reason to fail
     newline = text.find(b"\n", 0, WINDOW // 2)
-    row = text[newline + 1:][:WINDOW].replace(b"\0", b" ")
-    return row if len(row.strip()) >= _SHORTEST else None
+    row = text[newline + 1:][:width].replace(b"\0", b" ")
+    return None if len(row.strip()) < _SHORTEST or _is_foreign(row) else row
+
+
+def _is_foreign(row: bytes) -> bool:
+    """Whether a window lies inside an embedded string (escaped line ends) or encoded data (no break in sight)."""
+    return row.count(b"\\n") > len(row) / 60 or _ENCODED.search(row) is not None
 
 
 def _body(opened) -> int:
