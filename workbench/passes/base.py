@@ -71,6 +71,7 @@ class Pass:
         needs_calibration: whether calibration samples are used.
         packages: import names that must be present, each with its install line.
         legacy_keras: run in a process with TF_USE_LEGACY_KERAS=1.
+        machine_dependent: the artefact depends on the CPU it is made on; the cache keeps such ones apart.
     """
 
     name: ClassVar[str]
@@ -85,6 +86,7 @@ class Pass:
     needs_calibration: ClassVar[bool] = False
     packages: ClassVar[dict[str, str]] = {}
     legacy_keras: ClassVar[bool] = False
+    machine_dependent: ClassVar[bool] = False
     Settings: ClassVar[type[SettingsBase]] = NoSettings
 
     def why_not(self, model: Model, settings: SettingsBase) -> str | None:

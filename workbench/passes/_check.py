@@ -1,0 +1,69 @@
+"""How a pass checks its own work: a sample to run, and how well two outputs agree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import feeds
+from ..errors import InputError
+from ..model import Model, TensorSpec
+from .base import PassContext
+
+_GUESSED_SIZE = 64  # for a symbolic size that neither data nor the user fixes
+
+
+def sample(context: PassContext, specs: tuple[TensorSpec, ...], model: Model) -> dict[str, np.ndarray] | None:
+    """One whole feed for a model with these inputs: the first calibration sample, else a guess from the specs.
+
+    Returns None when no feed can be made (strings, or a size that the model refuses is up to the caller).
+    """
+    if context.calibration:
+        return feeds.bind(context.calibration[0], specs)
+    pinned = dict(model.fix)
+    rng = np.random.default_rng(context.seed)
+    made = {}
+    for spec in specs:
+        if spec.dtype in ("str", "unknown", "bfloat16"):
+            return None
+        made[spec.name] = _guess(spec, pinned.get(spec.name), rng)
+    return made
+
+
+def _guess(spec: TensorSpec, pinned: tuple[int, ...] | None, rng: np.random.Generator) -> np.ndarray:
+    shape = pinned or tuple(
+        d if isinstance(d, int) and d > 0 else 1 if axis == 0 else _GUESSED_SIZE for axis, d in enumerate(spec.shape))
+    if np.dtype(spec.dtype).kind == "f":
+        return rng.random(shape, dtype=np.float32).astype(spec.dtype)
+    return np.ones(shape, dtype=spec.dtype)
+
+
+def calibration(context: PassContext, specs: tuple[TensorSpec, ...], limit: int) -> list[dict[str, np.ndarray]]:
+    """Calibration feeds under the names of the artefact, at most ``limit`` of them.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not context.calibration:
+        raise InputError("this pass needs calibration samples: choose a data set with a calibration split")
+    return [feeds.bind(feed, specs) for feed in context.calibration[:limit]]
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Cosine of two arrays seen as vectors; 1 when both are zero, 0 when shapes differ or a value is not finite."""
+    if a.shape != b.shape:
+        return 0.0
+    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return 1.0 if np.array_equal(x, y, equal_nan=True) else 0.0
+    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
+    if norm == 0.0:
+        return 1.0 if np.array_equal(x, y) else 0.0
+    return float(np.clip(x @ y / norm, -1.0, 1.0))
+
+
+def agreement(ours: list[np.ndarray], reference: list[np.ndarray]) -> float:
+    """The worst cosine over the numeric outputs; 0 when their number differs."""
+    if len(ours) != len(reference):
+        return 0.0
+    numeric = [(a, b) for a, b in zip(ours, reference, strict=True) if b.dtype.kind in "fiub"]
+    return min((cosine(a, b) for a, b in numeric), default=1.0)

@@ -1,0 +1,196 @@
+"""Static INT8 for ONNX: ranges of all tensors from calibration samples, integer kernels at run time.
+
+Options: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, NotApplicable
+from ..model import Model, ModelFormat
+from ..settings import SettingsBase, setting
+from . import _check, _onnx_int8, _onnx_io, _onnx_prepare
+from .base import Pass, PassContext, PassResult
+
+# Operators that compute, and those that carry their INT8 values on without a way back to float in between.
+_COMPUTE_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_CARRY_OPS = ("MaxPool", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
+              "Relu", "Clip", "Add", "Pad", "Concat")
+_OTHER_OPS = ("ArgMax", "Mul", "LeakyRelu", "Sigmoid", "Softmax", "Split", "Resize", "Where", "Gather", "Slice",
+              "GatherElements", "InstanceNormalization", "LayerNormalization", "BatchNormalization", "TopK")
+KNOWN_OPS = (*_COMPUTE_OPS, *_CARRY_OPS, *_OTHER_OPS)
+_METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+
+
+@dataclass(frozen=True)
+class Settings(SettingsBase):
+    """How a model is quantized to INT8 with calibration."""
+
+    format: str = setting("qdq", "qdq: quantize/dequantize pairs that runtimes fuse, the usual choice; "
+                          "qoperator: integer operators in the file", choices=("qdq", "qoperator"))
+    per_channel: bool = setting(True, "One scale for each output channel of the weights: closer to float, same speed")
+    method: str = setting("minmax", "How ranges are chosen: all values (minmax), least information lost (entropy, "
+                          "slow), or without the outliers (percentile)", choices=tuple(_METHODS))
+    percentile: float = setting(99.999, "Share of the values inside the range, for method percentile", low=90.0,
+                                high=100.0, advanced=True)
+    calibration_samples: int = setting(128, "Calibration samples used: more are slower and steadier", low=1, high=10000)
+    symmetric_activations: bool = setting(False, "Signed activations around zero: some accelerators want it, "
+                                          "CPUs lose a bit of accuracy", advanced=True)
+    symmetric_weights: bool = setting(True, "Weights around zero: what fast kernels expect", advanced=True)
+    reduce_range: str = setting("auto", _onnx_int8.REDUCE_HELP, choices=("auto", "on", "off"))
+    op_types: tuple = setting((), "Operators to quantize, e.g. Conv, MatMul; empty takes those that profit",
+                              advanced=True)
+    exclude_nodes: tuple = setting((), "Names of nodes to keep in float", advanced=True)
+
+
+class OnnxInt8Static(Pass):
+    """See :class:`workbench.passes.base.Pass`."""
+
+    name = "onnx-int8-static"
+    title = "INT8 static"
+    group = "precision"
+    summary = ("8-bit weights and activations with ranges from calibration samples: usually the fastest on CPUs with "
+               "VNNI, a quarter of the size, costs some accuracy.")
+    accepts = (ModelFormat.ONNX,)
+    produces = ModelFormat.ONNX
+    ensures = frozenset({"int8"})
+    excludes = frozenset({"int8", "float16", "ort-optimized"})
+    needs_calibration = True
+    packages = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"}
+    machine_dependent = True
+    Settings = Settings
+
+    def why_not(self, model: Model, settings: Settings) -> str | None:
+        """Unknown operators in the settings, a file that is quantized already, or nothing to quantize in it."""
+        unknown = [op for op in settings.op_types if op not in KNOWN_OPS]
+        if unknown:
+            return f"INT8 static cannot quantize '{unknown[0]}'; op_types may name: {', '.join(KNOWN_OPS)}"
+        return _onnx_int8.refuse(model) if model.format == ModelFormat.ONNX else None
+
+    def apply(self, model: Model, settings: Settings, context: PassContext) -> PassResult:
+        """See :meth:`workbench.passes.base.Pass.apply`."""
+        reason = self.why_not(model, settings)
+        if reason:
+            raise NotApplicable(reason)
+        context.progress(0.05, "preparing the graph")
+        original = _onnx_io.load(model.path)
+        specs = _onnx_io.specs(_onnx_io.graph_inputs(original))
+        feeds = _check.calibration(context, specs, settings.calibration_samples)
+        prepared = _onnx_prepare.prepare(original, feeds[0])
+        if _onnx_int8.float_bits(prepared.model):
+            raise NotApplicable("the model is float16; quantize its float32 version")
+        target = context.workdir / "model.onnx"
+        quantized, asked = _quantize(prepared.model, feeds, settings, target, context)
+        report = _report(prepared.model, quantized, settings)
+        if not report.quantized:
+            raise _onnx_int8.nothing(prepared.model)
+        context.progress(0.9, "checking the INT8 model")
+        _onnx_io.save(quantized, target)
+        cosine, checked = _onnx_int8.closeness(prepared.model, quantized, feeds)
+        unknown = [n for n in settings.exclude_nodes if n not in {x.name for x in prepared.model.graph.node}]
+        missing = [f"exclude_nodes: not in the graph: {', '.join(unknown[:4])}"] if unknown else []
+        notes = (*report.notes(), *asked, *checked, *_onnx_int8.range_notes(settings.reduce_range), *missing,
+                 f"calibrated on {len(feeds)} samples ({settings.method})", *prepared.notes)
+        return PassResult(target, self.produces, notes, {**report.details(), "cosine": cosine})
+
+
+def _quantize(model: Any, feeds: list, settings: Settings, target: Path, context: PassContext) -> tuple[Any, list[str]]:
+    """The quantized model: as asked, or with fewer operators where that does not load.
+
+    Raises:
+        NotApplicable: no attempt gives a model that loads.
+    """
+    wanted = list(settings.op_types) or [*_COMPUTE_OPS, *_CARRY_OPS]
+    compute = [op for op in wanted if op in _COMPUTE_OPS]
+    attempts = [(wanted, settings.per_channel, [])]
+    if compute and compute != wanted:
+        attempts.append((compute, settings.per_channel, ["only compute operators are quantized: more did not load"]))
+    if settings.per_channel:
+        attempts.append((compute or wanted, False, ["one scale a tensor: per channel did not load"]))
+    cause = ""
+    for index, (ops, per_channel, notes) in enumerate(attempts):
+        context.progress(0.2 + 0.2 * index, f"calibrating on {len(feeds)} samples")
+        try:
+            found = _run_quantizer(model, feeds, settings, target, ops, per_channel)
+            _onnx_io.session(found)
+            if _onnx_int8.same_signature(model, found):
+                return found, notes
+            cause = "inputs or outputs changed"
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # the quantizer meets graphs that nobody has seen
+            cause = _onnx_io.one_line(error)
+    raise NotApplicable(f"the quantizer cannot handle this graph: {cause}")
+
+
+def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, ops: list[str],
+                   per_channel: bool) -> Any:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
+    options = {"ActivationSymmetric": settings.symmetric_activations, "WeightSymmetric": settings.symmetric_weights,
+               "CalibPercentile": settings.percentile,
+               "CalibStridedMinMax": 1}  # sample by sample: sizes may differ, and memory stays small
+    with tempfile.TemporaryDirectory(prefix="workbench-") as folder, _onnx_int8.quiet(), contextlib.redirect_stdout(
+            io.StringIO()):
+        source = _onnx_io.save(model, Path(folder) / "prepared.onnx")
+        quantize_static(
+            source, target, _Reader(feeds), op_types_to_quantize=ops, per_channel=per_channel,
+            quant_format=QuantFormat.QDQ if settings.format == "qdq" else QuantFormat.QOperator,
+            reduce_range=_onnx_int8.reduce_range(settings.reduce_range), activation_type=kind,
+            weight_type=QuantType.QInt8, nodes_to_exclude=list(settings.exclude_nodes),
+            calibrate_method=getattr(CalibrationMethod, _METHODS[settings.method]), extra_options=options)
+    return _onnx_io.load(target)
+
+
+class _Reader:
+    """Calibration samples in the form of ``onnxruntime.quantization.CalibrationDataReader``."""
+
+    def __init__(self, feeds: list) -> None:
+        self._feeds, self._next, self._end = feeds, 0, len(feeds)
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._next, self._end = start_index, min(end_index, len(self._feeds))
+
+    def get_next(self) -> dict | None:
+        if self._next >= self._end:
+            return None
+        self._next += 1
+        return self._feeds[self._next - 1]
+
+
+def _report(before: Any, after: Any, settings: Settings) -> _onnx_int8.Report:
+    """Which compute nodes work on INT8: fed by DequantizeLinear (qdq), or replaced by an integer operator."""
+    makers = {o: n.op_type for n in after.graph.node for o in n.output}
+    now = {n.name: n for n in after.graph.node}
+    constants = {i.name for i in before.graph.initializer}
+    quantized, left, ops = [], {}, {}
+    for name, node in _onnx_int8.compute_nodes(before).items():
+        ops[name] = node.op_type
+        kept = now.get(name)
+        done = f"{name}_quant" in now if kept is None or settings.format == "qoperator" else all(
+            makers.get(i) == "DequantizeLinear" for i in kept.input[:2])
+        if done:
+            quantized.append(name)
+        else:
+            left[name] = _why_float(node, settings, constants)
+    return _onnx_int8.Report(quantized, left, ops)
+
+
+def _why_float(node: Any, settings: Settings, constants: set[str]) -> str:
+    if node.name in settings.exclude_nodes:
+        return "as asked"
+    if node.op_type not in (settings.op_types or _COMPUTE_OPS):
+        return "static INT8 has no such operator" if node.op_type not in KNOWN_OPS else "not among op_types"
+    if len(node.input) > 1 and node.input[1] not in constants:
+        return "because its weights are not constant"
+    return "because the types or ranges of its tensors are unknown"
