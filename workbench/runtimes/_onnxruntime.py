@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ _INSTALL_DML = "pip uninstall -y onnxruntime && pip install onnxruntime-directml
 _LEVELS = {"disabled": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
            "all": "ORT_ENABLE_ALL"}
 _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _LISTED = 100  # nodes on another provider that describe() names
 
 
@@ -100,7 +103,7 @@ class OrtSession:
         self.inputs = tuple(_spec(a) for a in session.get_inputs())
         self.outputs = tuple(_spec(a) for a in session.get_outputs())
         self._names = [s.name for s in self.outputs]
-        self._bfloat16 = [s.name for s in self.inputs if s.dtype == "bfloat16"]
+        self._bfloat16 = {s.name for s in (*self.inputs, *self.outputs) if s.dtype == "bfloat16"}
         self._nodes = _assignment(session)
         if self._nodes and provider != _PROVIDERS["cpu"] and provider not in self._nodes:
             raise InputError(f"{provider} can run none of this model's nodes; choose device cpu")
@@ -142,17 +145,18 @@ class OrtSession:
         self._session = None
 
     def _run_bfloat16(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """numpy has no bfloat16, so these inputs go in as OrtValues made from float32."""
+        """numpy has no bfloat16: such inputs are made from float32, such outputs come back as float32."""
         from onnxruntime import OrtValue
 
         values = {}
         for name, array in feeds.items():
             if name in self._bfloat16:
-                values[name] = OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), 16)
+                values[name] = OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), _BFLOAT16)
             else:
                 values[name] = OrtValue.ortvalue_from_numpy(array)
         found = self._session.run_with_ort_values(self._names, values)
-        return {n: v.numpy() for n, v in zip(self._names, found, strict=True)}
+        return {n: _from_bfloat16(v) if n in self._bfloat16 else v.numpy()
+                for n, v in zip(self._names, found, strict=True)}
 
 
 def _no_gpu() -> str | None:
@@ -267,3 +271,13 @@ def _to_bfloat16(array: np.ndarray) -> np.ndarray:
     """float32 -> bfloat16 bits (uint16), rounded to nearest even."""
     bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _from_bfloat16(value: Any) -> np.ndarray:
+    """A bfloat16 OrtValue in main memory -> float32, which holds every bfloat16 exactly."""
+    shape = tuple(value.shape())
+    count = math.prod(shape)
+    if not count:
+        return np.zeros(shape, np.float32)
+    bits = np.ctypeslib.as_array((ctypes.c_uint16 * count).from_address(value._ortvalue.data_ptr()))
+    return (bits.astype(np.uint32) << 16).view(np.float32).reshape(shape)
