@@ -12,12 +12,13 @@ from pathlib import Path
 
 # "/path/model.cc:182 ns::Model::Model(args) message": the place and, where one follows, the C++ signature.
 _PLACE = re.compile(
-    r"(?:\b[A-Za-z]:)?[^\s:]+\.(?:h|hpp|cc|cpp|cxx|mm):\d+:?\s*"
+    r"(?<![^\s:])(?:[A-Za-z]:)?[^\s:]+\.(?:h|hpp|cc|cpp|cxx|mm):\d+:?\s*"
     r"(?:[^()\n]*?[\w~>]+::[^()]*\((?:[^()]|\([^()]*\))*\)\s*(?:const\s+)?(?:\[with [^\]]*\]\s*)?)?")
-_LOADING = re.compile(r"^(?:Load model from \S+ failed:\s*)+")
+_LOADING = re.compile(r"^(?:Load model from .+? failed:\s*)+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _LONGEST = 400
+_READ = 4000  # what is further down in a message is never the cause
 
 
 def thread_environment(threads: int, device: str) -> dict[str, str]:
@@ -34,7 +35,7 @@ def thread_environment(threads: int, device: str) -> dict[str, str]:
 
 def one_line(error: BaseException | str) -> str:
     """The cause in a framework's error, without its file names, C++ signatures and line breaks."""
-    text = _COLOUR.sub("", " ".join(str(error).split()))
+    text = _COLOUR.sub("", " ".join(str(error)[:_READ].split()))
     text = _STATUS.sub("", text)
     text = _LOADING.sub("", _PLACE.sub("", text)).strip()
     if not text:
