@@ -134,13 +134,18 @@ def load(source: Any, *, example_inputs: Any = None, fix: Mapping[str, Any] | No
         path, notes, label = _as_path(source), (), ""
     else:
         path, notes, label = live.save(source, example_inputs)
-    found = formats.inspect(path, options)
-    path = path.parent if path.name == "saved_model.pb" else path
+    try:
+        found = formats.inspect(path, options)
+        path = path.parent if path.name == "saved_model.pb" else path
+        size = sum(f.stat().st_size for f in found.files)
+        sha256 = found.sha256 or base.content_hash(found.files, path)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or path}: {error.strerror}; "
+                         "check its mode, or copy it") from None
     return Model(
         path=path, format=found.format, inputs=shapes.apply_fix(found.inputs, pinned), outputs=found.outputs,
-        parameters=found.parameters, nodes=found.nodes, size_bytes=sum(f.stat().st_size for f in found.files),
-        sha256=base.content_hash(found.files, path), name=name or label or path.stem or path.name,
-        fix=pinned, notes=(*notes, *found.notes))
+        parameters=found.parameters, nodes=found.nodes, size_bytes=size, sha256=sha256,
+        name=name or label or path.stem or path.name, fix=pinned, notes=(*notes, *found.notes))
 
 
 def resolve_inputs(model: Model, sample: Mapping[str, Any] | None = None) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Inspection:
 
     Attributes:
         files: every file of the artefact, the main one first; size and hash cover all of them.
+        sha256: hash of the content where the reader has it already, else ''.
     """
 
     format: ModelFormat
@@ -59,9 +61,10 @@ class Inspection:
     nodes: int
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    sha256: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain form for the cache and the worker; files are left out, the caller knows them."""
+        """Plain form for the cache and the worker; files and hash are left out, the caller knows them."""
         return {
             "format": self.format.value,
             "inputs": [s.to_dict() for s in self.inputs],
@@ -97,6 +100,15 @@ def unique_names(names: Iterable[str]) -> list[str]:
         seen.add(candidate)
         made.append(candidate)
     return made
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Names that differ by a number only, sorted by it ('output_2' before 'output_10'); others as they come."""
+    listed = list(names)
+    found = [re.fullmatch(r"(\D*)(\d+)", n) for n in listed]
+    if not all(found) or len({f.group(1) for f in found}) != 1:
+        return listed
+    return sorted(listed, key=lambda n: int(re.search(r"\d+$", n).group()))
 
 
 def example_options(example_inputs: Any) -> tuple[tuple[str, str, tuple[int, ...]], ...]:

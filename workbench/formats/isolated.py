@@ -35,7 +35,8 @@ def inspect(module: str, path: Path, files: tuple[Path, ...], options: Options, 
         MissingError: the framework is not installed.
         WorkerError: the worker hung or ran out of memory.
     """
-    key = _key(module, content_hash(files, path), options)
+    sha256 = content_hash(files, path)
+    key = _key(module, sha256, options)
     answer = store.get(key)
     if answer is None:
         if find_spec(package) is None:
@@ -47,7 +48,7 @@ def inspect(module: str, path: Path, files: tuple[Path, ...], options: Options, 
         found = Inspection.from_dict(answer)
     except (KeyError, TypeError, ValueError):
         raise InputError(f"the inspection cache is damaged: remove {store.cache_dir() / 'inspect'}") from None
-    return Inspection(**{**vars(found), "files": files})
+    return Inspection(**{**vars(found), "files": files, "sha256": sha256})
 
 
 def _key(module: str, sha256: str, options: Options) -> str:

@@ -80,9 +80,8 @@ def _load_legacy(path: Path, tfmot: bool) -> Any:
 def _specs(model: Any, legacy: bool) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs by the name of their input layer, outputs by the name of the layer that makes them."""
     in_names = model.input_names if legacy else [t.name for t in model.inputs]
-    out_names = getattr(model, "output_names", None) or [t.name for t in model.outputs]
-    if len(out_names) != len(model.outputs):
-        out_names = [t.name for t in model.outputs]
+    # A Sequential of Keras 3 keeps no output_names.
+    out_names = getattr(model, "output_names", None) or [t._keras_history[0].name for t in model.outputs]
     return (tuple(_spec(n, t) for n, t in zip(unique_names(in_names), model.inputs, strict=True)),
             tuple(_spec(n, t) for n, t in zip(unique_names(out_names), model.outputs, strict=True)))
 

@@ -6,7 +6,6 @@ Layout: https://www.tensorflow.org/guide/saved_model
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..model import ModelFormat, TensorSpec
 from . import isolated
-from .base import UNKNOWN_RANK, Inspection, Options, Probe, elements
+from .base import UNKNOWN_RANK, Inspection, Options, Probe, elements, natural_order
 
 _DEFAULT = "serving_default"
 _GRAPH_FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -97,20 +96,20 @@ def _signature(path: Path, meta: Any) -> tuple[str, Any]:
     if not keys:
         raise InputError(f"{path.name} has no serving signature: export it with model.export(...) or "
                          "tf.saved_model.save(..., signatures=...)")
+    if _DEFAULT not in keys and len(keys) > 1:
+        raise InputError(f"{path.name} has no signature '{_DEFAULT}' but {', '.join(keys)[:200]}: "
+                         "save it again with the one to measure under that name")
     key = _DEFAULT if _DEFAULT in keys else keys[0]
     return key, meta.signature_def[key]
 
 
 def _specs(tensors: Any) -> tuple[TensorSpec, ...]:
-    """Specs by signature name, in the order of the call's results ('call:2' before 'call:10')."""
+    """Specs by signature name, sorted: the file itself keeps no order."""
     import tensorflow as tf
 
-    def place(item: tuple[str, Any]) -> tuple:
-        number = re.fullmatch(r"output_(\d+)", item[0])
-        return (int(number.group(1)) if number else -1, item[0])
-
     specs = []
-    for name, info in sorted(tensors.items(), key=place):
+    for name in natural_order(sorted(tensors)):
+        info = tensors[name]
         shape = info.tensor_shape
         sizes = tuple(None if d.size < 0 else int(d.size) for d in shape.dim)
         dtype = tf.dtypes.as_dtype(info.dtype).name

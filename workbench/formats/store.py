@@ -12,6 +12,9 @@ from typing import Any
 
 from ..errors import InputError
 
+# Inspections of the models that ship with the project, so that the first look at them takes no framework either:
+# files of the same names as in the cache folder (made by loading them and copying its 'inspect' folder).
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "inspected"
 LIVE_DAYS = 30  # saved live models that were not opened for so long are removed
 
 
@@ -22,11 +25,14 @@ def cache_dir() -> Path:
 
 def get(key: str) -> dict[str, Any] | None:
     """A remembered inspection, or None; a damaged entry counts as none."""
-    try:
-        found = json.loads((cache_dir() / "inspect" / f"{key}.json").read_text("utf-8"))
-        return found if isinstance(found, dict) else None
-    except (OSError, ValueError):
-        return None
+    for folder in (cache_dir() / "inspect", SHIPPED):
+        try:
+            found = json.loads((folder / f"{key}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
 
 
 def put(key: str, value: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ Schema: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema.fbs
 from __future__ import annotations
 
 import mmap
-import re
 import struct
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError, MissingError
 from ..model import Dim, ModelFormat, TensorSpec
-from .base import Inspection, Options, Probe, elements, unique_names
+from .base import Inspection, Options, Probe, elements, natural_order, unique_names
 
 _MAGIC = b"TFL3"
 _MAIN_SIGNATURE = "serving_default"
@@ -168,12 +167,11 @@ class _Reader:
 
 def _sorted(maps: list[Any], order: list[int]) -> list[Port]:
     """A signature's entries: 'output_2' before 'output_10', other names as the graph has them."""
-    ports = [Port(m.TensorIndex(), _text(m.Name())) for m in maps]
-    numbered = [re.fullmatch(r"output_(\d+)", p.name) for p in ports]
-    if all(numbered):
-        return [p for _, p in sorted(zip((int(n.group(1)) for n in numbered), ports, strict=True))]
     place = {index: i for i, index in enumerate(order)}
-    return sorted(ports, key=lambda p: (place.get(p.index, len(place)), p.name))
+    ports = sorted((Port(m.TensorIndex(), _text(m.Name())) for m in maps),
+                   key=lambda p: (place.get(p.index, len(place)), p.name))
+    by_name = {p.name: p for p in ports}
+    return [by_name[name] for name in natural_order(by_name)]
 
 
 def _text(name: bytes | None) -> str:
