@@ -36,7 +36,8 @@ def test_every_declared_dependency_is_locked():
 
 
 def test_the_seed_packages_are_core_dependencies():
-    wanted = {"jupyterlab", "ipywidgets", "plotly", "tensorflow", "tensorflow-model-optimization", "onnxruntime", "netron"}
+    wanted = {"jupyterlab", "ipywidgets", "plotly", "tensorflow", "tensorflow-model-optimization", "onnxruntime",
+              "netron"}
     assert wanted <= declared()
 
 

@@ -114,7 +114,7 @@ def test_kill_in_the_middle_loses_no_finished_run(tmp_path):
     assert all(len(study.rounds(f"r{i}")) == 20 for i in said)
 
 
-@pytest.mark.parametrize("content", [b"not a database at all, just text\n" * 40, b"SQLite format 3\x00" + b"\xff" * 500])
+@pytest.mark.parametrize("content", [b"not a database, just text\n" * 40, b"SQLite format 3\x00" + b"\xff" * 500])
 def test_a_file_that_is_no_study_is_one_line(tmp_path, content):
     path = tmp_path / "s.sqlite"
     path.write_bytes(content)

@@ -17,7 +17,7 @@ from .runtimes import registry
 
 
 class ModelComparison(NamedTuple):
-    """What :func:`compare` found: ``ratio`` is B's median over A's; ``reason`` is set when nothing could be compared."""
+    """What :func:`compare` found; ``ratio`` is B's median over A's; ``reason`` says why there is none."""
 
     reason: str = ""
     ratio: float | None = None
