@@ -6,6 +6,7 @@ import sys
 import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
@@ -205,6 +206,34 @@ def test_a_provider_is_never_swapped_in_silence(linear):
 def test_a_provider_that_this_build_lacks_is_named(linear):
     with pytest.raises(MissingError, match="does not have DmlExecutionProvider .it has: .*CPUExecutionProvider"):
         ort(linear, device="gpu", provider="directml")
+
+
+def test_a_provider_that_does_not_start_is_an_error_and_not_the_cpu(linear, monkeypatch):
+    """ONNX Runtime itself goes on with the CPU here; the adapter must not."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this build has the provider")
+    monkeypatch.setattr(_onnxruntime, "_provider", lambda request, available: "CUDAExecutionProvider")
+    with pytest.warns(UserWarning), pytest.raises(MissingError, match="did not start CUDAExecutionProvider"):
+        ort(linear, device="gpu")
+
+
+@pytest.mark.parametrize("available, asked, chosen", [
+    (["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"], "", "CUDAExecutionProvider"),
+    (["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"], "tensorrt",
+     "TensorrtExecutionProvider"),
+    (["DmlExecutionProvider", "CPUExecutionProvider"], "", "DmlExecutionProvider"),
+    (["CoreMLExecutionProvider", "CPUExecutionProvider"], "", "CoreMLExecutionProvider"),
+    (["CUDAExecutionProvider", "CPUExecutionProvider"], "tensorrt", None),
+    (["AzureExecutionProvider", "CPUExecutionProvider"], "", None),
+])
+def test_the_gpu_provider_is_chosen_among_those_of_the_build(tmp_path, monkeypatch, available, asked, chosen):
+    monkeypatch.setattr(_onnxruntime, "devices", lambda: {"cpu": None, "gpu": None})
+    request = SessionRequest(tmp_path, F.ONNX, _onnxruntime.Settings(provider=asked), 1, "gpu", {})
+    if chosen:
+        assert _onnxruntime._provider(request, available) == chosen
+    else:
+        with pytest.raises(MissingError, match="pip install onnxruntime-gpu"):
+            _onnxruntime._provider(request, available)
 
 
 def test_untrained_topologies_and_ocr_models_open(light_models, ocr_models):
