@@ -57,7 +57,6 @@ class Dashboard:
 
     def __init__(self, opened: opening.Opened, error: str = "") -> None:
         self._marshal = Marshal()
-        self._text = theme.FONT_SIZES[0]
         self.session = Session(opened, self.refresh)
         self.picker = Picker(self._on_pick)
         self.rail = Rail(self._on_rail)
@@ -74,7 +73,7 @@ class Dashboard:
         self.refresh()
 
     def _layout(self) -> ipywidgets.Box:
-        stage = ipywidgets.Box([self.plot.widget, self.table])
+        stage = ipywidgets.Box([self.plot, self.table])
         stage.add_class("wb-stage")
         main = ipywidgets.Box([self.headline, stage, self.tabs.widget])
         main.add_class("wb-main-pane")
@@ -188,7 +187,7 @@ class Dashboard:
 
     def _on_page(self, seen: dict[str, Any]) -> None:
         with self.session.lock:
-            self.plot.resize(seen["mode"], int(seen["width"]), int(seen["height"]), self._text)
+            self.plot.resize(mode=seen["mode"], width=int(seen["width"]), height=int(seen["height"]))
 
     def _on_pick(self, message: dict[str, Any], _buffers: Any) -> None:
         kind = message["type"]
@@ -205,12 +204,10 @@ class Dashboard:
     def _set_text(self, size: int) -> None:
         if size not in theme.FONT_SIZES:
             return
-        self._text = size
         self.picker.draw_text(size)
         change = self.root.add_class if size == theme.FONT_SIZES[1] else self.root.remove_class
         change("wb-large")
-        view = self.plot.view
-        self.plot.resize(view.mode, view.width, view.height, size)
+        self.plot.resize(font_size=size)
 
     def _open(self, kind: str, source: str) -> None:
         """Opens another model or other data in the background; what is shown stays until it is ready."""

@@ -1,4 +1,4 @@
-"""plotly figures over frames. A figure is made once, then refilled in place: traces and axes never come or go."""
+"""plotly figures over frames. Traces and axes are always the same ones, so that a page can update a plot in place."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import math
 import textwrap
 from typing import Any, NamedTuple
 
+import plotly.graph_objects as go
+
 from .. import units
 from . import labels, theme
-from ._plotly import go
 from .frames import Point, Tradeoff, short_runtime
 
 MARGIN = dict(l=54, r=18, t=26, b=40)
-FRONT, STRIP, POINTS, PENDING, RING, FAILED = range(6)  # traces, in drawing order
 _TEXTS, _FAILURES = 40, 6  # most labels and crosses ever drawn
-_NOTHING = {"x": [], "y": [], "ids": [], "customdata": [], "marker": dict(size=8), "line": dict(width=1),
-            "error_x": dict(visible=False), "error_y": dict(visible=False)}
 Values = dict[str, Any]
 _STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
@@ -29,59 +27,35 @@ class View(NamedTuple):
     font_size: int = theme.FONT_SIZES[0]
 
 
-def tradeoff_figure(view: View = View(), *, widget: bool = True) -> Any:
-    """An empty trade-off plot with all its traces in place; :func:`fill` gives it content."""
-    hover = dict(hovertemplate="%{customdata}<extra></extra>")
-    figure = (go.FigureWidget if widget else go.Figure)([
-        go.Scatter(mode="lines", hoverinfo="skip", name="front"),
-        go.Scatter(mode="markers", hoverinfo="skip", name="samples"),
-        go.Scatter(mode="markers", name="variants", **hover),
-        go.Scatter(mode="markers", yaxis="y2", name="fidelity pending", **hover),
-        go.Scatter(mode="markers", hoverinfo="skip", name="selected"),
-        go.Scatter(mode="markers", xaxis="x2", yaxis="y2", name="failed", **hover),
-    ])
-    figure.update_layout(
-        template=theme.template(view.mode, view.font_size), margin=MARGIN, hovermode="closest", dragmode=False,
-        width=view.width, height=view.height, modebar=dict(remove=["zoom", "pan"]),
-        xaxis=dict(type="log", fixedrange=True), yaxis=dict(fixedrange=True, nticks=6),
-        xaxis2=dict(overlaying="x", range=[0, 1], visible=False, fixedrange=True),
-        yaxis2=dict(overlaying="y", range=[0, 1], visible=False, fixedrange=True))
-    return figure
-
-
-def fill(figure: Any, shown: Tradeoff, view: View, *, selected: str = "", samples: tuple[float, ...] = ()) -> None:
-    """Refills the plot in one message.
+def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
+                    samples: tuple[float, ...] = (), samples_of: str = "") -> go.Figure:
+    """The trade-off plot.
 
     Args:
-        figure: from :func:`tradeoff_figure`.
         shown: what to draw.
         view: size and theme.
-        selected: recipe key with the ring.
-        samples: raw latencies (seconds) of the strip, of the selected or hovered variant.
+        selected: recipe key of the variant with the ring.
+        samples: raw latencies in seconds, drawn as a faint strip.
+        samples_of: recipe key of the variant that they belong to; '' is the selected one.
     """
     timed = [p for p in shown.points if p.quality is not None]
     pending = [p for p in shown.points if p.quality is None]
     axes = _Axes(shown, view)
-    content = {
-        FRONT: _front(shown, view, axes), STRIP: _strip(shown, view, selected, samples, axes),
-        POINTS: _points(timed, view, axes, [p.quality * axes.scale for p in timed], shown),
-        PENDING: _points(pending, view, axes, [0.0] * len(pending), shown),
-        RING: _ring(timed, selected, view, axes), FAILED: _failed(shown, view),
-    }
-    with figure.batch_update():
-        _layout(figure, shown, view, axes)
-        for index, values in content.items():
-            # All traces get the same keys: the page's side sets what one of them lacks to 'undefined', and fails.
-            for name, value in {**_NOTHING, **values}.items():
-                figure.data[index][name] = value
-        figure.layout.annotations = _annotations(shown, view, axes, selected)
-
-
-def strip(figure: Any, shown: Tradeoff, view: View, key: str, samples: tuple[float, ...]) -> None:
-    """Moves the strip of raw latencies (seconds) to a variant; it is empty where that has no point."""
-    with figure.batch_update():
-        for name, value in _strip(shown, view, key, samples, _Axes(shown, view)).items():
-            figure.data[STRIP][name] = value
+    hover = dict(hovertemplate="%{customdata}<extra></extra>", mode="markers")
+    figure = go.Figure([
+        go.Scatter(mode="lines", hoverinfo="skip", name="front", **_front(shown, view, axes)),
+        go.Scatter(mode="markers", hoverinfo="skip", name="samples",
+                   **_strip(shown.point(samples_of or selected), samples, axes)),
+        go.Scatter(name="variants", **hover,
+                   **_points(timed, view, axes, [p.quality * axes.scale for p in timed], shown)),
+        go.Scatter(name="fidelity pending", yaxis="y2", **hover,
+                   **_points(pending, view, axes, [0.0] * len(pending), shown)),
+        go.Scatter(mode="markers", hoverinfo="skip", name="selected", **_ring(timed, selected, view, axes)),
+        go.Scatter(name="failed", xaxis="x2", yaxis="y2", **hover, **_failed(shown, view)),
+    ])
+    _layout(figure, shown, view, axes)
+    figure.layout.annotations = _annotations(shown, view, axes, selected)
+    return figure
 
 
 class _Axes:
@@ -129,23 +103,27 @@ def marker_size(size_bytes: int, largest: int) -> float:
     return max(7.0, 20.0 * math.sqrt(size_bytes / largest)) if size_bytes and largest else 10.0
 
 
-def _layout(figure: Any, shown: Tradeoff, view: View, axes: _Axes) -> None:
-    layout = figure.layout
-    layout.template = theme.template(view.mode, view.font_size)
-    layout.width, layout.height, layout.margin = view.width, view.height, margins(view)
+def _layout(figure: go.Figure, shown: Tradeoff, view: View, axes: _Axes) -> None:
     ticks = _ticks(*axes.x, max(3, axes.width // (4 * view.font_size)))
-    layout.xaxis.update(range=list(axes.x), tickvals=ticks, ticktext=[_number(t) for t in ticks])
     step = _round_step((axes.y[1] - axes.y[0]) / max(2, axes.height // (4 * view.font_size)))
-    decimals = max(0, -math.floor(math.log10(step)))
-    layout.yaxis.update(range=list(axes.y), dtick=step, tick0=0, tickformat=f".{decimals}f")
+    hidden = dict(range=[0, 1], visible=False, fixedrange=True)
+    figure.update_layout(
+        template=theme.template(view.mode, view.font_size), margin=margins(view), width=view.width, height=view.height,
+        hovermode="closest", dragmode=False, uirevision="same",
+        xaxis=dict(type="log", fixedrange=True, range=axes.x, tickvals=ticks, ticktext=[_number(t) for t in ticks]),
+        yaxis=dict(fixedrange=True, range=axes.y, dtick=step, tick0=0,
+                   tickformat=f".{max(0, -math.floor(math.log10(step)))}f"),
+        xaxis2=dict(overlaying="x", **hidden), yaxis2=dict(overlaying="y", **hidden))
     base = shown.baseline
-    line = dict(type="line", yref="paper", y0=0, y1=1, line=dict(color=theme.RULE[view.mode], width=1, dash="2px,3px"))
-    layout.shapes = [{**line, "x0": base.latency_s * 1e3, "x1": base.latency_s * 1e3, "layer": "below"}] if base else []
+    if base:
+        figure.add_shape(type="line", yref="paper", y0=0, y1=1, x0=base.latency_s * 1e3, x1=base.latency_s * 1e3,
+                         layer="below", line=dict(color=theme.RULE[view.mode], width=1, dash="2px,3px"))
 
 
 def _points(points: list[Point], view: View, axes: _Axes, heights: list[float], shown: Tradeoff) -> Values:
     paints = [_paint(p, view.mode) for p in points]
-    bar = dict(type="data", visible=True, symmetric=False, thickness=1.2, width=3, color=theme.fade(theme.MUTED[view.mode], 0.8))
+    bar = dict(type="data", visible=True, symmetric=False, thickness=1.2, width=3,
+               color=theme.fade(theme.MUTED[view.mode], 0.8))
     spread = [_spread(p) for p in points]
     return {
         "x": [p.latency_s * 1e3 for p in points], "y": heights, "ids": [p.key for p in points],
@@ -184,8 +162,7 @@ def _front(shown: Tradeoff, view: View, axes: _Axes) -> Values:
             "line": dict(shape="hv", width=1.6, color=theme.fade(theme.MUTED[view.mode], 0.55))}
 
 
-def _strip(shown: Tradeoff, view: View, key: str, samples: tuple[float, ...], axes: _Axes) -> Values:
-    p = shown.point(key)
+def _strip(p: Point | None, samples: tuple[float, ...], axes: _Axes) -> Values:
     if p is None or p.quality is None:
         return {"x": [], "y": []}
     low, high = (10**v for v in axes.x)
@@ -198,8 +175,8 @@ def _strip(shown: Tradeoff, view: View, key: str, samples: tuple[float, ...], ax
 def _ring(points: list[Point], selected: str, view: View, axes: _Axes) -> Values:
     found = [p for p in points if p.key == selected]
     return {"x": [p.latency_s * 1e3 for p in found], "y": [p.quality * axes.scale for p in found],
-            "marker": dict(symbol="circle-open", size=[axes.diameter(p) + 11 for p in found], color=theme.INK[view.mode],
-                           line=dict(width=2))}
+            "marker": dict(symbol="circle-open", size=[axes.diameter(p) + 11 for p in found],
+                           color=theme.INK[view.mode], line=dict(width=2))}
 
 
 def _failed(shown: Tradeoff, view: View) -> Values:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ._plotly import go
+import plotly.graph_objects as go
 
 STATIC = Path(__file__).parent / "static"
 FONT = '"Segoe UI", "Helvetica Neue", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'

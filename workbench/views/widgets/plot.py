@@ -1,71 +1,74 @@
-"""The trade-off plot in the page: refilled in place, never rebuilt."""
+"""The trade-off plot in the page, updated in place with ``Plotly.react``.
+
+Not a ``plotly.FigureWidget``: its script of 5 MB is the widget's module, and anywidget drops every later message of a
+widget whose module takes more than 2 s to start, which a busy machine with 2 cores does. Here the module is tiny and
+plotly's library travels as compressed data, from the installed package, so that nothing is loaded from elsewhere.
+"""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-import ipywidgets
+import traitlets as t
+from plotly.offline import get_plotlyjs
 
 from .. import figures
 from ..frames import Tradeoff
+from .base import Pane, script
 
 
-class TradeoffPlot:
-    """Owns the figure widget.
+@cache
+def _library() -> bytes:
+    return gzip.compress(get_plotlyjs().encode(), 1)
+
+
+class TradeoffPlot(Pane):
+    """Sends ``select`` (key of a clicked point) and ``hover`` (key, '' when the pointer leaves).
 
     Args:
         on_select: called with the recipe key of a clicked point.
         samples: gives the raw latencies of a recipe key, in seconds, for the faint strip.
     """
 
+    _esm = script("plot")
+    library = t.Bytes().tag(sync=True)
+    spec = t.Dict().tag(sync=True)
+
     def __init__(self, on_select: Callable[[str], None], samples: Callable[[str], tuple[float, ...]]) -> None:
+        super().__init__(self._receive_event, library=_library())
         self.view = figures.View()
-        self.figure = figures.tradeoff_figure(self.view)
-        self.widget = ipywidgets.Box([self.figure])
-        self.widget.add_class("wb-plot")
         self._on_select, self._samples = on_select, samples
         self._shown: Tradeoff | None = None
-        self._selected = ""
-        self._hovered = ""
-        for trace in (figures.POINTS, figures.PENDING, figures.FAILED):
-            self.figure.data[trace].on_click(self._click)
-        self.figure.data[figures.POINTS].on_hover(self._hover)
-        self.figure.data[figures.POINTS].on_unhover(self._leave)
+        self._selected, self._hovered = "", ""
 
     def draw(self, shown: Tradeoff, selected: str) -> None:
         """Shows a trade-off; nothing is sent when nothing changed."""
-        if (shown, selected) == (self._shown, self._selected):
-            return
-        self._shown, self._selected, self._hovered = shown, selected, ""
-        self._fill()
+        if (shown, selected) != (self._shown, self._selected):
+            self._shown, self._selected, self._hovered = shown, selected, ""
+            self._push()
 
-    def resize(self, mode: str, width: int, height: int, font_size: int) -> None:
-        """Takes what the page reports."""
-        view = figures.View(width, height, mode, font_size)
+    def resize(self, **changes: Any) -> None:
+        """Takes what the page or the user changed of the :class:`figures.View`."""
+        view = self.view._replace(**changes)
         if view != self.view:
             self.view = view
-            self._fill()
+            self._push()
 
-    def _fill(self) -> None:
-        if self._shown is not None:
-            figures.fill(self.figure, self._shown, self.view, selected=self._selected,
-                         samples=self._samples(self._selected))
+    def _push(self) -> None:
+        if self._shown is None:
+            return
+        of = self._hovered or self._selected
+        figure = figures.tradeoff_figure(self._shown, self.view, selected=self._selected, samples=self._samples(of),
+                                         samples_of=of)
+        self.spec = figure.to_dict()
 
-    def _hover(self, trace, points, _state) -> None:
-        if points.point_inds:
-            self._hovered = str(trace.ids[points.point_inds[0]])
-            self._strip()
-
-    def _leave(self, _trace, _points, _state) -> None:
-        if self._hovered:
-            self._hovered = ""
-            self._strip()
-
-    def _strip(self) -> None:
-        """The raw samples of the variant under the pointer, else of the selected one."""
-        key = self._hovered or self._selected
-        figures.strip(self.figure, self._shown, self.view, key, self._samples(key))
-
-    def _click(self, trace, points, _state) -> None:
-        if points.point_inds:
-            self._on_select(str(trace.ids[points.point_inds[0]]))
+    def _receive_event(self, message: dict[str, Any], _buffers: Any) -> None:
+        key = str(message.get("key", ""))
+        if message["type"] == "select":
+            self._on_select(key)
+        elif message["type"] == "hover" and key != self._hovered:
+            self._hovered = key
+            self._push()

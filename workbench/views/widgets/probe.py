@@ -13,7 +13,7 @@ from .base import script
 
 
 class Probe(anywidget.AnyWidget):
-    """Invisible. ``seen`` holds mode ('light' or 'dark'), width and height.
+    """Invisible. ``seen`` holds mode ('light' or 'dark'), and the plot's width and height in pixels.
 
     Args:
         on_change: called with ``seen`` whenever the page changed.
