@@ -1,0 +1,57 @@
+"""Where to look next: Optuna's multi-objective TPE over the points that are left."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..results import Result
+from .goal import Goal
+from .space import Point
+
+ASKS = 20  # a sampler that keeps naming tried points has learnt the space; then the next untried one is taken
+
+
+class Sampler:
+    """Names points to try, each at most once.
+
+    Args:
+        points: the whole space, the best known first.
+        seed: of the sampler.
+    """
+
+    def __init__(self, points: list[Point], seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._optuna = optuna
+        self._left = dict.fromkeys(points)
+        choices = {"route": sorted({p.route for p in points}), "threads": sorted({p.threads for p in points}),
+                   "option": sorted({p.option for p in points})}
+        self._space = {n: optuna.distributions.CategoricalDistribution(c) for n, c in choices.items()}
+        self._study = optuna.create_study(directions=["minimize", "minimize"],
+                                          sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=0))
+
+    def ask(self) -> Point | None:
+        """The next point, or None when all were tried."""
+        if not self._left:
+            return None
+        for _ in range(ASKS):
+            trial = self._study.ask(self._space)
+            point = Point(trial.params["route"], trial.params["threads"], trial.params["option"])
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            if point in self._left:
+                return point
+        return next(iter(self._left))
+
+    def tell(self, point: Point | None, result: Result | None, goal: Goal) -> None:
+        """Learns from a trial: how fast, and how far from the goal. A failure only ends the point."""
+        if point is None:
+            return
+        self._left.pop(point, None)
+        if result is None or result.status != "ok" or result.ratio is None:
+            return
+        loss = 0.0 if result.fidelity is None else max(0.0, 1.0 - result.fidelity.metric)
+        penalty = 10.0 * ("fidelity" in goal.unmet(result) or "max_drop" in goal.unmet(result))
+        trial = self._optuna.trial.create_trial(params=point._asdict(), distributions=self._space,
+                                                values=[float(np.log(result.ratio)), loss + penalty])
+        self._study.add_trial(trial)
