@@ -20,7 +20,7 @@ from workbench.datasets import source_files
 
 DATA = Path(__file__).resolve().parent.parent
 TOKENS, WIDTH, HEADS, BLOCKS = source_files.WINDOW // 4, 64, 4, 2
-MINIFIED = [source_files.LANGUAGES.index(name) for name in ("JavaScript", "CSS", "JSON")]
+MINIFIED = [source_files.LANGUAGES.index(name) for name in ("CSS", "JSON")]
 
 
 def build() -> keras.Model:
@@ -55,7 +55,7 @@ def training_files() -> list:
 
 
 def crop(row: bytes, language: int, rng: np.random.Generator) -> bytes:
-    """A window out of a wider one, at random; some are minified first, as published CSS, JSON and JavaScript are."""
+    """A window out of a wider one, at random; some are minified first, as published CSS and JSON often are."""
     row = row.rstrip(b"\0")
     if language in MINIFIED and rng.random() < 0.4:
         row = re.sub(rb"\s*([{}\[\]:;,=>()])\s*", rb"\1", re.sub(rb"\s+", b" ", row))
@@ -84,7 +84,7 @@ def report(model: keras.Model) -> None:
               f"taken for {np.bincount(said[mine], minlength=len(source_files.LANGUAGES))}", flush=True)
 
 
-def main(epochs: int = 6, rate: float = 2e-3, per_language: int = 3000) -> None:
+def main(epochs: int = 6, rate: float = 2e-3, per_language: int = 4000) -> None:
     """Trains on fresh windows every epoch, then reports and saves."""
     draws = [source_files.sample(training_files(), 1500, seed=s, width=1024) for s in range(100, 104)]
     wide, labels = (np.concatenate(part) for part in zip(*draws, strict=True))
