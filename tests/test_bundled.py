@@ -37,7 +37,7 @@ print(json.dumps(found))
 def test_every_model_has_its_file_and_a_known_data_set():
     assert [m.name for m in bundled.MODELS] == ["cnn", "separable", "mlp", "language"]
     for row in bundled.MODELS:
-        assert bundled.path(row.name).is_file()
+        assert bundled.path(row.name) == row.path and row.path.is_file()
         assert bundled.dataset_name(row.name) in datasets.NAMES
 
 

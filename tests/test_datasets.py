@@ -104,6 +104,11 @@ def test_the_hash_follows_values_and_labels(tmp_path):
     assert hashes[0] == hashes[1] and len(set(hashes)) == 3
 
 
+def test_a_file_can_calibrate_whole(tmp_path):
+    data = datasets.calibration_only(save(tmp_path / "c.npz", x=rows(10)), TABLE)
+    assert len(data.calibration) == 10 and data.task is None and any("none is held out" in n for n in data.notes)
+
+
 # ---- feeds ----
 
 def test_feeds_hold_the_samples_in_order_and_drop_the_incomplete_batch(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from .datasets.shipped import data_folder, data_place
 from .errors import InputError, MissingError
 
 if TYPE_CHECKING:
@@ -17,16 +18,21 @@ class BundledModel(NamedTuple):
     Attributes:
         name: what the shell and the pickers take.
         title: what people read.
-        path: file name inside the data folder.
+        file: its name inside the data folder.
         dataset: the named data set that it was made for.
         baseline_note: what the model is, in one line.
     """
 
     name: str
     title: str
-    path: str
+    file: str
     dataset: str
     baseline_note: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file belongs; :func:`path` also checks that it is there."""
+        return data_place() / self.file
 
 
 MODELS: tuple[BundledModel, ...] = (
@@ -60,9 +66,7 @@ def path(name: str) -> Path:
         InputError: no such model.
         MissingError: the data folder or the file is not there.
     """
-    from .datasets.shipped import data_folder
-
-    found = data_folder() / info(name).path
+    found = data_folder() / info(name).file
     if not found.is_file():
         raise MissingError(f"{found} is missing: restore it with 'git checkout -- {found.parent.name}/{found.name}', "
                            f"or make it with the script in {found.parent.name}/make")

@@ -13,7 +13,7 @@ from .made_up import random
 from .shipped import SETS
 from .types import Dataset, Raw, Samples
 
-__all__ = ["NAMES", "Dataset", "Samples", "load", "random"]
+__all__ = ["NAMES", "Dataset", "Samples", "calibration_only", "load", "random"]
 
 NAMES: dict[str, str] = {name: title for name, (title, _) in SETS.items()}
 
@@ -46,6 +46,22 @@ def load(source: str | Path, model: Model, *, calibration: str | Path | None = N
     task = None if evaluated.labels is None else "classification"
     return Dataset(name, split.content_hash([calibrated, evaluated]), sides.class_names, task, False, calibrated,
                    evaluated, tuple(dict.fromkeys(sides.notes)))
+
+
+def calibration_only(source: str | Path, model: Model, *, pixels: str = "0..1") -> Dataset:
+    """All samples of a file for calibration, for passes that are applied without a judgement.
+
+    The same samples stand as evaluation, as a data set has one; do not judge by them.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    if str(source) in SETS:
+        return load(source, model, pixels=pixels)
+    raw = _read(source, model, pixels)
+    samples, notes = fit(raw, model, source=Path(source).name)
+    return Dataset(Path(source).stem, split.content_hash([samples, None]), raw.class_names, None, False, samples, samples,
+                   (*notes, "every sample calibrates: none is held out"))
 
 
 class _Sides(NamedTuple):

@@ -22,14 +22,19 @@ _CALIBRATION, _PER_LANGUAGE = 1000, (72, 150)
 Pair = tuple[Raw, Raw]  # calibration, evaluation
 
 
+def data_place() -> Path:
+    """Where the data folder belongs, there or not: $WORKBENCH_DATA, else ``data`` of the checkout."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(os.path.expanduser(named)) if named else Path(__file__).resolve().parents[2] / "data"
+
+
 def data_folder() -> Path:
-    """The folder with the shipped models and data: $WORKBENCH_DATA, else ``data`` of the checkout.
+    """The folder with the shipped models and data.
 
     Raises:
         MissingError: it is not there; says how to name it.
     """
-    named = os.environ.get(DATA_VARIABLE)
-    folder = Path(named).expanduser() if named else Path(__file__).resolve().parents[2] / "data"
+    folder = data_place()
     if not (folder / "fashion_mnist_subset.npz").is_file():
         raise MissingError(f"the shipped models and data are not in {folder}: run from a checkout of the project, "
                            f"or set {DATA_VARIABLE} to its 'data' folder")

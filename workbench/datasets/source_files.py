@@ -198,7 +198,7 @@ def _window(file: SourceFile, turn: int, seed: int, width: int) -> bytes | None:
 
 def _is_foreign(row: bytes) -> bool:
     """Whether a window lies inside an embedded string (escaped line ends) or encoded data (no break in sight)."""
-    return row.count(b"\\n") > len(row) / 60 or _ENCODED.search(row) is not None
+    return row.count(b"\\n") > len(row) / 100 or _ENCODED.search(row) is not None
 
 
 def _body(opened) -> int:
