@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 HUB_READERS = 10  # a tensor read by that many items, all over the place, says nothing about where blocks end
 LONGEST_PERIOD = 12
+SHORT_TAIL = 4  # so many items without a layer among them belong to the block before: an activation, a sum
 
 
 class Run(NamedTuple):
@@ -71,7 +72,7 @@ def units(count: int, edges: Sequence[tuple[int, int]], is_anchor: Callable[[int
             start = k + 1
     found: list[range] = []
     for piece in pieces:
-        tail = len(piece) == 1 and not is_anchor(piece[0])
+        tail = len(piece) <= SHORT_TAIL and not any(is_anchor(k) for k in piece)
         if tail and found and len(found[-1]) < 40:
             found[-1] = range(found[-1].start, piece.stop)
         else:

@@ -6,6 +6,7 @@ same thing on both sides, opens on both sides, and stands level.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,8 +15,13 @@ from . import graph_segments as segments
 
 PLAIN = 24  # a group of so many items is readable as it is
 CROWDED = 60  # more items than that are cut into parts
-FIRST_BOXES = 36  # boxes in the first picture
+FIRST_BOXES = 8  # the first picture opens groups until it has so many boxes,
+MOST_BOXES = 40  # never more than so many
 SMALL = 44  # a graph of so many nodes is shown whole
+
+# Where a layer begins: the operators that do the work, in the spelling of any format.
+_LAYER = re.compile(r"conv(?!ert)|gemm|matmul|dense|fully|lstm|gru|rnn|attention|einsum|(?<!quantize)linear|addmm|\bb?mm\b",
+                    re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -87,9 +93,7 @@ def _main_tree(side: dict[str, Any]) -> tuple[Group, list[Group]]:
     constant = _constants(side, edges, order)
     root = Group("", "root")
     _scopes(root, [i for i in order if not constant[i]], nodes)
-    rank = {node: k for k, node in enumerate(order)}
-    builder = _Refiner(nodes, edges, rank)
-    builder.refine(root)
+    _Refiner(nodes, edges).refine(root)
     home: list[Group] = [root] * len(nodes)
     for group in _flatten(root):
         for item in group.items:
@@ -181,30 +185,26 @@ def _join(root: Group) -> None:
 class _Refiner:
     """Adds levels where a group holds too many items to read: blocks, repeats, parts."""
 
-    def __init__(self, nodes: list[dict[str, Any]], edges: list[tuple[int, int]], rank: dict[int, int]) -> None:
-        self.nodes, self.rank = nodes, rank
+    def __init__(self, nodes: list[dict[str, Any]], edges: list[tuple[int, int]]) -> None:
+        self.nodes = nodes
+        self.kept: list[Group] = []
         self.readers: list[list[int]] = [[] for _ in nodes]
         for source, target in edges:
             self.readers[source].append(target)
         self.signs: dict[int, int] = {}
 
     def refine(self, root: Group) -> None:
-        """Works top down; new groups are refined in their turn."""
+        """Works top down; new groups are refined in their turn. Items are in topological order throughout."""
         stack = [root]
         while stack:
             group = stack.pop()
-            group.items.sort(key=self._first)
-            if len(group.items) > PLAIN:
+            crowded = len(group.items) > PLAIN
+            if crowded:
                 self._cut(group)
-            self._fold(group)
+            self._fold(group, leaves_too=crowded)
             if len(group.items) > CROWDED:
                 self._parts(group)
             stack += [item for item in group.items if isinstance(item, Group)]
-
-    def _first(self, item: int | Group) -> int:
-        if isinstance(item, Group):
-            return min((self.rank[i] for i in item.leaves()), default=0)
-        return self.rank[item]
 
     def _cut(self, group: Group) -> None:
         place: dict[int, int] = {}
@@ -217,11 +217,12 @@ class _Refiner:
             self._wrap(group, found, "block")
 
     def _anchor(self, item: int | Group) -> bool:
-        return isinstance(item, Group) or self.nodes[item].get("params", 0) > 0
+        return isinstance(item, Group) or bool(_LAYER.search(self.nodes[item]["op"]))
 
-    def _fold(self, group: Group) -> None:
-        runs = segments.repeats([self._sign(item) for item in group.items])
-        runs = [r for r in runs if r.period * r.times < len(group.items) or group.kind != "repeat"]
+    def _fold(self, group: Group, leaves_too: bool) -> None:
+        """Folds equal neighbours; in a small group only whole groups, since single nodes may be parallel branches."""
+        runs = segments.repeats([self._sign(item) if leaves_too or isinstance(item, Group) else -1 - k
+                                 for k, item in enumerate(group.items)]) if group.kind != "repeat" else []
         out: list[int | Group] = []
         at = 0
         for run in runs:
@@ -258,10 +259,17 @@ class _Refiner:
                 continue
             child = Group("", kind, group, members)
             self._adopt(child)
-            title = segments.common_title([self.nodes[i]["name"] for i in _some(child)], known)
-            child.title = title or f"{kind} {number}"
+            child.title = self._title(child, known) or f"{kind} {number}"
             items.append(child)
         group.items = items
+
+    def _title(self, group: Group, known: str) -> str:
+        """What the names have in common; the operators of a very small group; '' when there is nothing to say."""
+        some = _some(group)
+        title = segments.common_title([self.nodes[i]["name"] for i in some], known)
+        if title and all(title != self.nodes[i]["op"] for i in some):
+            return title
+        return " + ".join(self.nodes[i]["op"] for i in some) if len(some) <= 3 else ""
 
     def _repeat_title(self, fold: Group) -> str:
         titles = [item.title for item in fold.items if isinstance(item, Group)]
@@ -280,10 +288,8 @@ class _Refiner:
         if not isinstance(item, Group):
             return hash(self.nodes[item]["op"])
         if id(item) not in self.signs:
-            ordered = sorted(item.items, key=self._first) if len(item.items) <= 400 else item.items
-            self.signs[id(item)] = hash(tuple(self._sign(child) for child in ordered))
-            self.keep = getattr(self, "keep", [])
-            self.keep.append(item)  # an id is unique only while its object lives
+            self.signs[id(item)] = hash(tuple(self._sign(child) for child in item.items))
+            self.kept.append(item)  # an id is unique only while its object lives
         return self.signs[id(item)]
 
 
@@ -387,13 +393,12 @@ def _flatten(root: Group) -> list[Group]:
 
 
 def _first_picture(groups: list[Group], index: dict[int, int], before: list[int], after: list[int]) -> list[bool]:
-    """Opens the largest groups while the picture stays within :data:`FIRST_BOXES` boxes a side."""
+    """Opens a small graph whole, another one only as far as its first level is too poor to show anything."""
     boxes = [[0, 0] for _ in groups]
     for side, places in enumerate((before, after)):
         for place in places:
             boxes[place][side] += 1
-    weight = [b[0] + b[1] for b in boxes]
-    shown = [max(b) for b in boxes]
+    weight, shown = [sum(b) for b in boxes], [max(b) for b in boxes]
     children: list[list[int]] = [[] for _ in groups]
     for i in range(len(groups) - 1, 0, -1):
         above = index[id(groups[i].parent)]
@@ -403,12 +408,11 @@ def _first_picture(groups: list[Group], index: dict[int, int], before: list[int]
     expanded = [i == 0 for i in range(len(groups))]
     small = max(len(before), len(after)) <= SMALL
     now, ready = shown[0], list(children[0])
-    while ready:
-        ready.sort(key=lambda i: (groups[i].kind != "repeat", weight[i]))
+    while ready and (small or now < FIRST_BOXES):
+        ready.sort(key=lambda i: weight[i])
         at = ready.pop()
-        if groups[at].kind in ("constants", "repeat") or not (small or now + shown[at] - 1 <= FIRST_BOXES):
-            continue
-        expanded[at] = True
-        now += shown[at] - 1
-        ready += children[at]
+        if groups[at].kind != "constants" and (small or now + shown[at] - 1 <= MOST_BOXES):
+            expanded[at] = True
+            now += shown[at] - 1
+            ready += children[at]
     return expanded

@@ -1,0 +1,89 @@
+// Entry points: render for the widget, mount for a page that holds its data.
+
+import { decode, fromBase64, makeModel } from "./data.js";
+import { GraphView } from "./view.js";
+
+const SHEET = "/*SHEET*/";
+
+export async function show(host, packed, options) {
+  const shadow = host.shadowRoot || host.attachShadow({ mode: "open" });
+  const style = document.createElement("style");
+  style.textContent = SHEET;
+  const started = performance.now();
+  const model = makeModel(await decode(packed));
+  shadow.replaceChildren(style);
+  if (host.graphdiff) host.graphdiff.view.close();
+  const view = new GraphView(host, shadow, model, options);
+  host.dataset.paintMs = String(Math.round(performance.now() - started));
+  host.graphdiff = handle(view);
+  return view;
+}
+
+// For tests and for other scripts on the page: where a node is drawn, what is selected, and the view itself.
+function handle(view) {
+  const find = (s, name) => {
+    const side = view.model.sides[s];
+    for (let leaf = 0; leaf < side.n; leaf += 1) if (side.name(leaf) === name) return leaf;
+    return -1;
+  };
+  const page = (item) => {
+    if (!item) return null;
+    const b = view.screenBox(item), c = view.canvas.getBoundingClientRect();
+    return { x: c.left + b.x + b.w / 2, y: c.top + b.y + Math.min(b.h, 24 * view.view.z) / 2, w: b.w, h: b.h, left: c.left + b.x, top: c.top + b.y };
+  };
+  return {
+    view,
+    // Middle of the box that shows a node on the page; side is 'before' or 'after'.
+    locate: (side, name) => { const s = side === "after" ? 1 : 0, leaf = find(s, name); return leaf < 0 ? null : page(view.scene.itemOfLeaf(s, leaf)); },
+    locateGroup: (side, title) => { const s = side === "after" ? 1 : 0; for (const item of view.scene.items(s)) if (item.group >= 0 && view.model.tree.title[item.group] === title) return page(item); return null; },
+    boxes: (side) => [...view.scene.items(side === "after" ? 1 : 0)].map((item) => ({ title: item.title, leaf: item.leaf, group: item.group, open: Boolean(item.sub) })),
+    selected: () => view.selected,
+    marks: () => view.marks.map(({ item, how }) => ({ how, side: item.side ? "after" : "before", name: item.leaf >= 0 ? view.model.sides[item.side].name(item.leaf) : view.model.tree.title[item.group] })),
+  };
+}
+
+// Static page: the data stands in a script element as base64.
+export async function mount(host, text, options) {
+  try {
+    await show(host, fromBase64(text), options);
+  } catch (error) {
+    host.dataset.failed = String(error && error.message || error);
+    throw error;
+  }
+}
+
+function render({ model, el }) {
+  const host = document.createElement("div");
+  host.className = "graphdiff-host";
+  host.setAttribute("data-lm-suppress-shortcuts", "true");
+  el.append(host);
+  let view = null, busy = Promise.resolve();
+  const draw = () => {
+    const data = model.get("_data");
+    if (!data || !data.byteLength) return;
+    busy = busy.then(async () => {
+      view = await show(host, data, {
+        height: model.get("height"), theme: model.get("theme"), heat: model.get("heat"),
+        onSelect: (target) => { model.set("selected", target); model.save_changes(); },
+      });
+      choose();
+    });
+  };
+  const choose = () => {
+    const wanted = model.get("selected") || {};
+    if (!view || !wanted.name || wanted.name === host.dataset.selected) return;
+    const s = wanted.side === "after" ? 1 : 0, side = view.model.sides[s];
+    for (let leaf = 0; leaf < side.n; leaf += 1) {
+      if (side.name(leaf) === wanted.name) { view.select({ side: s, leaf, group: -1 }, { reveal: true, tell: false }); return; }
+    }
+  };
+  const restyle = () => { if (view) view.theme.set(model.get("theme")); };
+  const reheat = () => { if (view) view.setHeat(model.get("heat")); };
+  const resize = () => { if (view) { view.root.style.setProperty("--gd-height", `${model.get("height")}px`); } };
+  const events = [["change:_data", draw], ["change:selected", choose], ["change:theme", restyle], ["change:heat", reheat], ["change:height", resize]];
+  for (const [name, act] of events) model.on(name, act);
+  draw();
+  return () => { for (const [name, act] of events) model.off(name, act); if (view) view.close(); };
+}
+
+export default { render };
