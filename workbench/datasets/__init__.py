@@ -60,8 +60,8 @@ def calibration_only(source: str | Path, model: Model, *, pixels: str = "0..1") 
         return load(source, model, pixels=pixels)
     raw = _read(source, model, pixels)
     samples, notes = fit(raw, model, source=Path(source).name)
-    return Dataset(Path(source).stem, split.content_hash([samples, None]), raw.class_names, None, False, samples, samples,
-                   (*notes, "every sample calibrates: none is held out"))
+    digest, notes = split.content_hash([samples, None]), (*notes, "every sample calibrates: none is held out")
+    return Dataset(Path(source).stem, digest, raw.class_names, None, False, samples, samples, notes)
 
 
 class _Sides(NamedTuple):
