@@ -18,7 +18,8 @@ class Tensor:
         shape: sizes, symbolic names or None; None as a whole when even the rank is unknown.
         is_constant: a weight or other initializer.
         size_bytes: of the data, 0 when unknown.
-        digest: content hash of a small or medium constant, '' when not hashed.
+        digest: content hash of a constant, or of a small result that the inputs' sizes determine (the output of a
+            shape computation); '' when not hashed.
     """
 
     name: str

@@ -1,0 +1,151 @@
+"""Which tensor after holds the value of which tensor before: by construction, by name, or through a change of form."""
+
+from __future__ import annotations
+
+from . import naming, ops
+from .extend import Extender
+from .graph import Node
+from .hints import Hints
+from .index import Index
+from .numbering import Before, Numbers
+
+
+class Anchors:
+    """Walks the second graph in order and ties its tensors to those of the first.
+
+    Attributes:
+        pair: tensor after -> tensor before with the same value.
+        how: tensor after -> 'same' (same operator on the same values), 'name', 'node', 'origin', 'place' (position among the
+            graph's outputs) or 'form' (another form of an anchored tensor).
+        forms: tensor after -> changes of form on the way from the anchored tensor.
+        number: value numbers of the tensors after; anchored ones share that of their counterpart.
+    """
+
+    def __init__(self, before: Before, after: Index, numbers: Numbers) -> None:
+        self.before, self.after, self._numbers = before, after, numbers
+        self.pair: dict[str, str] = {}
+        self.how: dict[str, str] = {}
+        self.forms: dict[str, frozenset[str]] = {}
+        self.number: dict[str, int] = {}
+        self._hints = Hints(before.index, after)
+        self._extender = Extender(before, self)
+        self._inputs()
+        self._constants()
+        for i, node in enumerate(after.nodes):
+            self._node(i, node)
+        self._outputs()
+
+    def _inputs(self) -> None:
+        first, second = self.before.index.graph.inputs, self.after.graph.inputs
+        left = [n for n in first if n not in second]
+        unknown = [n for n in second if n not in first]
+        by_place = dict(zip(unknown, left, strict=False)) if len(left) == len(unknown) else {}
+        for name in second:
+            if name in first:
+                self._tie(name, name, "name")
+            elif name in by_place:
+                self._tie(name, by_place[name], "place")
+            else:
+                self.number[name] = self._numbers.of(("input", name))
+
+    def _constants(self) -> None:
+        """By content; else by name, which then means 'the same weight with other values'."""
+        known = self.before
+        for tensor in self.after.graph.tensors.values():
+            if not tensor.is_constant or tensor.name in self.after.maker:
+                continue
+            self._constant(tensor.name, known)
+
+    def _constant(self, name: str, known: Before) -> None:
+        number = self._numbers.constant(self.after.tensor(name))
+        same = known.members.get(number)
+        candidates = [c for c in (name, *naming.origins(name)) if c in known.of]
+        if same:
+            self._tie(name, next((c for c in candidates if c in same), same[0]), "same")
+        elif candidates and self._fits(candidates[0], name):
+            self._tie(name, candidates[0], "name")
+        else:
+            self.number[name] = number
+
+    def _node(self, i: int, node: Node) -> None:
+        inputs = [self._get(t) if t else None for t in node.inputs]
+        form = self.after.is_carrier(i)
+        key = self._numbers.key(node, inputs)
+        for place, name in enumerate(node.outputs):
+            if not name:
+                continue
+            if self.after.tensor(name).is_constant:
+                self._constant(name, self.before)
+                continue
+            number = self._numbers.known((key, place))
+            same = self.before.members.get(number, ()) if number is not None else ()
+            if same:
+                self._tie(name, self._hints.best(node, place, name, same), "same")
+                continue
+            if self.after.passes_on(i) and place == 0 and name not in self.before.of:
+                self._carry(name, node.inputs[0], "same")
+                continue
+            if self._by_hint(i, node, place, name, form):
+                continue
+            if form and place == 0 and node.inputs and node.inputs[0]:
+                self._carry(name, node.inputs[0], form)
+            else:
+                self.number[name] = self._numbers.of((key, place))
+
+    def _by_hint(self, i: int, node: Node, place: int, name: str, form: str) -> bool:
+        for candidate, how in self._hints.of(i, place, name):
+            maker = self.before.index.producer(candidate)
+            if maker is None or ops.conflict(maker.op, node.op):
+                continue
+            if form and maker.op != node.op:  # a carrier named after what it carries
+                self._backwards(node.inputs[0], candidate, how)
+                continue
+            found = candidate if form else self._extender.extend(candidate, node, name)
+            if self._fits(found, name):
+                self._tie(name, found, how)
+                return True
+        return False
+
+    def _backwards(self, source: str, candidate: str, how: str) -> None:
+        """A carrier's result has the name of a tensor before: so its input holds that value too."""
+        if how == "name" and source and source not in self.pair and source in self.after.maker:
+            self._tie(source, candidate, "form")
+
+    def _outputs(self) -> None:
+        """Outputs of the graph correspond by position, whatever they are called."""
+        first, second = self.before.index.graph.outputs, self.after.graph.outputs
+        if len(first) != len(second):
+            return
+        for old, new in zip(first, second, strict=True):
+            if new not in self.pair and new not in self.before.index.outputs and old in self.before.of:
+                self._tie(new, old, "place")
+
+    def _carry(self, name: str, source: str, form: str) -> None:
+        self.number[name] = self._get(source)
+        self.forms[name] = self.forms.get(source, frozenset()) | ({form} - {"same"})
+        if source in self.pair:
+            self.pair[name] = self.pair[source]
+            self.how[name] = "form"
+
+    def _tie(self, name: str, old: str, how: str) -> None:
+        self.pair[name], self.how[name], self.number[name] = old, how, self.before.get(old)
+
+    def _get(self, name: str) -> int:
+        if name not in self.number:
+            if name in self.before.of and name not in self.before.index.maker and name not in self.after.maker:
+                self._tie(name, name, "name")  # inputs of loop bodies
+            else:
+                self.number[name] = self._numbers.of(("free after", name))
+        return self.number[name]
+
+    def _fits(self, old: str, new: str) -> bool:
+        """Sizes do not speak against it: as many elements, channels padded up in blocked layouts excepted."""
+        a, b = self.before.index.tensor(old).shape, self.after.tensor(new).shape
+        if a is None or b is None or not all(isinstance(d, int) for d in (*a, *b)):
+            return True
+        count_a, count_b = 1, 1
+        for d in a:
+            count_a *= d
+        for d in b:
+            count_b *= d
+        return count_a == count_b or (len(a) == len(b) == 4 and a[0] == b[0] and a[2:] == b[2:] and a[1] < b[1] < a[1] + 16)

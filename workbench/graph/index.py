@@ -1,0 +1,102 @@
+"""A graph with the look-ups that comparing needs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from .graph import Graph, Node, Tensor
+from .ops import CARRIERS, PASS_ON, RANDOM, plain
+
+_NEVER_FOLDED = RANDOM | {"DequantizeLinear", "com.microsoft.DequantizeLinear", "DEQUANTIZE"}
+
+
+class Index:
+    """Makers and users of tensors, and which of them are constant."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: tuple[Node, ...] = graph.nodes
+        self.maker: dict[str, int] = {}
+        self.users: dict[str, list[int]] = {}
+        for i, node in enumerate(graph.nodes):
+            for t in node.outputs:
+                if t:
+                    self.maker[t] = i
+            for t in dict.fromkeys(node.inputs):
+                if t:
+                    self.users.setdefault(t, []).append(i)
+        self.by_name = {n.name: i for i, n in enumerate(graph.nodes)}
+        self.outputs = frozenset(graph.outputs)
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor, an empty one when the graph does not list it."""
+        return self.graph.tensors.get(name) or Tensor(name)
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes a tensor."""
+        i = self.maker.get(tensor)
+        return None if i is None else self.nodes[i]
+
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """Weights, and results of nodes that read nothing but constants.
+
+        A dequantized weight does not count: it is computed at run time, or inside an integer operator.
+        """
+        found = {name for name, t in self.graph.tensors.items() if t.is_constant}
+        for node in self.nodes:
+            if node.inputs and plain(node.op) not in _NEVER_FOLDED and all(t in found for t in node.inputs if t):
+                found.update(t for t in node.outputs if t)
+            elif not node.inputs and node.op not in RANDOM:
+                found.update(t for t in node.outputs if t)  # constants in the form of nodes
+        return frozenset(found)
+
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """Constants, and results that the inputs' sizes determine."""
+        return self.constants | {t.name for t in self.graph.tensors.values() if t.digest}
+
+    @cached_property
+    def alive(self) -> frozenset[int]:
+        """Nodes that some output of the graph depends on."""
+        seen: set[int] = set()
+        todo = [self.maker[t] for t in self.graph.outputs if t in self.maker]
+        while todo:
+            i = todo.pop()
+            if i in seen:
+                continue
+            seen.add(i)
+            todo += [self.maker[t] for t in self.nodes[i].inputs if t in self.maker]
+        return frozenset(seen)
+
+    def passes_on(self, i: int) -> bool:
+        """Whether a node gives its first input back unchanged."""
+        node = self.nodes[i]
+        if not node.inputs or not node.inputs[0]:
+            return False
+        if plain(node.op) in PASS_ON and not node.attributes.get("training_mode"):
+            return True
+        return self._useless(node)
+
+    def _useless(self, node: Node) -> bool:
+        """Casts to the same type, reshapes to the same shape, concatenations of one, transposes that swap nothing."""
+        if not node.outputs:
+            return False
+        before, after = self.tensor(node.inputs[0]), self.tensor(node.outputs[0])
+        op = plain(node.op)
+        same_shape = before.shape is not None and before.shape == after.shape and all(
+            isinstance(d, int) for d in before.shape)
+        if op in ("Cast", "CAST", "Convert"):
+            return bool(before.dtype) and before.dtype == after.dtype
+        if op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "RESHAPE", "Slice", "Expand", "Pad"):
+            return same_shape
+        if op in ("Concat", "Sum", "Max", "Min", "Mean"):
+            return len(node.inputs) == 1
+        if op in ("Transpose", "TRANSPOSE"):
+            perm = node.attributes.get("perm")
+            return bool(perm) and list(perm) == sorted(perm)
+        return False
+
+    def is_carrier(self, i: int) -> str:
+        """'quantized', 'blocked', 'cast', 'transposed' or 'same' for nodes that change only the form; else ''."""
+        return CARRIERS.get(self.nodes[i].op, "")
