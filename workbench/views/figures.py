@@ -129,7 +129,7 @@ def _points(points: list[Point], view: View, axes: _Axes, heights: list[float], 
         "x": [p.latency_s * 1e3 for p in points], "y": heights, "ids": [p.key for p in points],
         "customdata": [hover_text(p, shown) for p in points],
         "marker": dict(symbol=[theme.shape(p.runtime) for p in points], size=[axes.diameter(p) for p in points],
-                       color=[ground for ground, _ in paints],
+                       color=[ground for ground, _ in paints], opacity=1,
                        line=dict(width=1.8, color=[edge for _, edge in paints])),
         "error_x": dict(bar, array=[(p.latency_interval_s[1] - p.latency_s) * 1e3 for p in points],
                         arrayminus=[(p.latency_s - p.latency_interval_s[0]) * 1e3 for p in points]),
@@ -210,7 +210,7 @@ def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> lis
         notes.append(dict(paper, x=0.5, y=0.5, text="RANDOM INPUTS", textangle=-18, opacity=0.16,
                           font=dict(size=3 * view.font_size, color=theme.INK[view.mode])))
     notes += [dict(paper, x=0.985, y=_failed_height(i, view), xanchor="right", yanchor="middle", xshift=-8,
-                   text=f"{_escape(f.short)} failed", bgcolor=theme.GROUND[view.mode], borderpad=1)
+                   text=f"{_escape(f.short)} failed")
               for i, f in enumerate(shown.failures[:_FAILURES])]
     return notes + _labels(shown, view, axes, selected)
 

@@ -9,8 +9,10 @@ from html import escape
 from typing import Any, NamedTuple
 
 from .. import units
+from ..errors import InputError
 from ..results import Result
 from . import sentences
+from .choices import pass_title
 from .frames import Tradeoff, name_of, precision_of
 
 Fact = tuple[str, str]
@@ -100,7 +102,9 @@ def machine(environment: dict[str, Any], result: Result | None, plan: Any) -> st
               f"take turns in blocks of {units.duration(plan.block_s)} and in shuffled order, until the 95 % interval "
               f"of the ratio is within ±{100 * plan.target:g} % or {plan.max_s:g} s are over. "
               f"A ratio whose interval touches 1 ± {plan.margin:g} is undecided.")
-    return _pane(f"<p>{escape(method)}</p>{_facts(facts)}<p class='wb-dim'>{escape(versions)}</p>")
+    warned = [str(w) for w in (result.environment.get("warnings") or ())] if result is not None else []
+    warnings = "".join(f"<p class='wb-warning'>{escape(w)}</p>" for w in warned)
+    return _pane(f"{warnings}<p>{escape(method)}</p>{_facts(facts)}<p class='wb-dim'>{escape(versions)}</p>")
 
 
 def log(entries: Iterable[Entry]) -> str:
@@ -186,10 +190,16 @@ def _stage(stage: dict[str, Any]) -> str:
     details = stage.get("details") or {}
     before, after = details.get("nodes_before"), details.get("nodes_after")
     nodes = f"{before} → {after} nodes · " if before is not None and after is not None else ""
-    seconds = stage.get("seconds")
-    took = f"{units.duration(seconds)}" if seconds else "from the cache"
-    return (f"<li><b>{escape(str(stage.get('title') or stage.get('name', '')))}</b><br>"
-            f"<span class='wb-dim'>{nodes}{escape(str(stage.get('format', '')))} · {took}</span></li>")
+    took = "from the cache" if stage.get("cached") else units.duration(stage.get("seconds"))
+    return (f"<li><b>{escape(_stage_title(str(stage.get('name', ''))))}</b><br>"
+            f"<span class='wb-dim'>{nodes}{escape(str(stage.get('format', '')).upper())} · {took}</span></li>")
+
+
+def _stage_title(name: str) -> str:
+    try:
+        return pass_title(name)
+    except InputError:  # a study of another version may name passes that this one lacks
+        return name
 
 
 def _memory(memory: dict[str, float]) -> list[Fact]:

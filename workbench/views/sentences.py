@@ -102,6 +102,8 @@ def _durations(low: float, high: float) -> str:
 def _compared(p: Point, shown: Tradeoff) -> Headline:
     verb = "so far looks" if p.live else "is"
     text = f"{p.name} {verb} {speed(p)}"
+    if p.live and p.quality is None:
+        return Headline(f"{text}; its answers are checked next.", p.verdict or "plain")
     joint = ", " if p.verdict == "undecided" else " "
     return Headline(f"{text}{joint}{quality(p, shown)}.", p.verdict or "plain")
 

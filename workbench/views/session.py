@@ -80,8 +80,8 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a measurement runs."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether a measurement runs, or its last results are still on their way to the event loop."""
+        return self._thread is not None
 
     @property
     def results(self) -> list[Result]:
@@ -240,8 +240,9 @@ class Session:
                 self._results.pop(key, None)
                 self._results[key] = result
             self._live.pop(key, None)
-            for note in (n for s in result.stages for n in s.get("notes", ())):
-                self._write(note)
+            notes = [n for s in result.stages for n in s.get("notes", ())]
+            for note in [*notes, *result.environment.get("warnings", ())]:
+                self._write(str(note))
         self._on_change()
 
     def _finished(self, line: str, bad: bool) -> None:

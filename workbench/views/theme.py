@@ -37,7 +37,7 @@ INK = {"light": "#1f2328", "dark": "#e6e6e6"}
 MUTED = {"light": "#5c6570", "dark": "#a5adb8"}
 GRID = {"light": "#e7e9ec", "dark": "#2e3238"}
 RULE = {"light": "#b9bfc7", "dark": "#565d66"}
-GROUND = {"light": "#ffffff", "dark": "#111111"}
+GROUND = {"light": "#ffffff", "dark": "#212121"}
 BAD = {"light": "#b3261e", "dark": "#ff8a80"}
 
 

@@ -52,7 +52,7 @@ function drawRow(model, columns, row, selected) {
   const name = h("td", { class: "wb-col-name" },
     h("span", { class: `wb-mark wb-mark-${row.precision}`, "aria-hidden": "true" }, row.mark),
     h("span", { class: "wb-name", title: row.title }, row.name), row.is_baseline && h("span", { class: "wb-tag" }, "baseline"),
-    row.status === "live" && h("span", { class: "wb-tag wb-tag-live" }, "measuring"));
+    row.status === "live" && h("span", { class: "wb-tag wb-tag-live" }, "live"));
   if (row.status === "failed") {
     return h("tr", attrs, name, tip(h("td", { class: "wb-failed", colspan: String(columns.length - 1) }, `✕ ${row.reason}`), row.reason));
   }

@@ -1,0 +1,35 @@
+"""Fixtures of the browser tests; without a Chromium they are skipped, loudly."""
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="BROWSER TESTS SKIPPED: pip install playwright")
+
+from . import lab  # noqa: E402  needs playwright
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = lab.chromium() or lab.install_chromium()
+    if path is None:
+        pytest.skip("BROWSER TESTS SKIPPED: no Chromium or Chrome found, and none could be installed; "
+                    "install one or set WORKBENCH_CHROMIUM")
+    with playwright_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=lab.FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory):
+    server = lab.Server(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    found = browser.new_page(viewport={"width": 1280, "height": 800})
+    found.watch = lab.Watch(found)
+    found.set_default_timeout(120_000)
+    yield found
+    found.close()
