@@ -39,7 +39,12 @@ def pack(payload: dict[str, Any]) -> bytes:
     Returns:
         zlib bytes; the script reads them with ``DecompressionStream``.
     """
-    text = json.dumps(columns(payload), separators=(",", ":"), allow_nan=False)
+    return deflate(columns(payload))
+
+
+def deflate(packed: dict[str, Any]) -> bytes:
+    """Columns as zlib bytes."""
+    text = json.dumps(packed, separators=(",", ":"), allow_nan=False)
     return zlib.compress(text.encode("utf-8", "replace"), 6)
 
 

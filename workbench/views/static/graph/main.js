@@ -12,6 +12,7 @@ export async function show(host, packed, options) {
   const started = performance.now();
   const model = makeModel(await decode(packed));
   shadow.replaceChildren(style);
+  if (options.page) host.dataset.page = "true";
   if (host.graphdiff) host.graphdiff.view.close();
   const view = new GraphView(host, shadow, model, options);
   host.dataset.paintMs = String(Math.round(performance.now() - started));

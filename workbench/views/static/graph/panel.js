@@ -53,7 +53,7 @@ export class Panel {
     const { model } = this.view, side = model.sides[s], found = counterparts(model, s, leaf), pill = side.isPill(leaf);
     const name = pill ? side.op(leaf) : side.statuses[side.status[leaf]];
     const out = el("div", { class: "gd-details" },
-      el("h3", {}, clean(shortOp(side.op(leaf)))), pill ? null : el("p", { class: `gd-status gd-s-${name}`, title: STATUS[name].says }, el("i", { "aria-hidden": "true" }, STATUS[name].glyph), `${name}, ${s ? "after" : "before"}`),
+      el("h3", {}, clean(shortOp(side.op(leaf)))), pill ? null : el("p", { class: `gd-status gd-s-${name}`, title: STATUS[name].says }, el("i", { "aria-hidden": "true" }, STATUS[name].glyph), ` ${name}, ${s ? "after" : "before"}`),
       el("p", { class: "gd-name" }, clean(side.name(leaf))));
     if (found.group >= 0) {
       const evidence = model.strings[model.groups.evidence[found.group]];
@@ -73,7 +73,7 @@ export class Panel {
     let attributes = {};
     try { attributes = JSON.parse(side.strings[side.attributes[leaf]] || "{}"); } catch { attributes = {}; }
     for (const [key, value] of Object.entries(attributes).slice(0, 60)) {
-      const text = typeof value === "string" ? value : JSON.stringify(value);
+      const text = typeof value === "string" ? value : JSON.stringify(value, (_, v) => (typeof v === "number" ? Number(v.toPrecision(6)) : v));
       rows.push([key, text.length > 400 ? `${text.slice(0, 400)} …` : text]);
     }
     return dl("Node", rows.filter(([, value]) => value));
@@ -112,7 +112,7 @@ export class Panel {
     return el("div", { class: "gd-details" }, el("h3", {}, clean(tree.title[g] || "group")),
       el("p", { class: "gd-dim" }, `${plural(leafCount(model, 0, g), "node")} before, ${count(leafCount(model, 1, g))} after`),
       el("p", {}, el("button", { type: "button", class: "gd-button gd-wide", onclick: () => { this.view.toggle(g, s); this.go("selection"); } }, open ? "Close (Enter)" : "Open (Enter)")),
-      el("ul", { class: "gd-states" }, states.map(([name, n]) => el("li", { class: `gd-s-${name}` }, el("i", { "aria-hidden": "true" }, STATUS[name].glyph), `${count(n)} ${name}`))),
+      el("ul", { class: "gd-states" }, states.map(([name, n]) => el("li", { class: `gd-s-${name}` }, el("i", { "aria-hidden": "true" }, STATUS[name].glyph), ` ${count(n)} ${name}`))),
       this.costTable([0, 1].map((k) => Object.fromEntries(Object.keys(METRICS).map((key) => [key, tree.sums[k][key][g]]))), "Cost"),
       dl(`Operators ${s ? "after" : "before"}`, operatorCounts(model, s, g).slice(0, MOST).map(([op, n]) => [clean(shortOp(op)), count(n)])));
   }
