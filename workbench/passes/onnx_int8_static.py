@@ -15,16 +15,12 @@ from typing import Any
 from ..errors import InputError, NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _onnx_int8, _onnx_io, _onnx_prepare
+from . import _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
 from .base import Pass, PassContext, PassResult
 
-# Operators that compute, and those that carry their INT8 values on without a way back to float in between.
-_COMPUTE_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_CARRY_OPS = ("MaxPool", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
-              "Relu", "Clip", "Add", "Pad", "Concat")
 _OTHER_OPS = ("ArgMax", "Mul", "LeakyRelu", "Sigmoid", "Softmax", "Split", "Resize", "Where", "Gather", "Slice",
               "GatherElements", "InstanceNormalization", "LayerNormalization", "BatchNormalization", "TopK")
-KNOWN_OPS = (*_COMPUTE_OPS, *_CARRY_OPS, *_OTHER_OPS)
+KNOWN_OPS = (*sorted(_onnx_scope.COMPUTE), *sorted(_onnx_scope.CARRY), *_OTHER_OPS)
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
 
@@ -85,6 +81,7 @@ class OnnxInt8Static(Pass):
         prepared = _onnx_prepare.prepare(original, feeds[0])
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
+        _onnx_scope.fuse_bias(prepared.model)
         target = context.workdir / "model.onnx"
         quantized, asked = _quantize(prepared.model, feeds, settings, target, context)
         report = _report(prepared.model, quantized, settings)
@@ -106,8 +103,8 @@ def _quantize(model: Any, feeds: list, settings: Settings, target: Path, context
     Raises:
         NotApplicable: no attempt gives a model that loads.
     """
-    wanted = list(settings.op_types) or [*_COMPUTE_OPS, *_CARRY_OPS]
-    compute = [op for op in wanted if op in _COMPUTE_OPS]
+    wanted = list(settings.op_types) or sorted(_onnx_scope.COMPUTE | _onnx_scope.CARRY)
+    compute = [op for op in wanted if op in _onnx_scope.COMPUTE]
     attempts = [(wanted, settings.per_channel, [])]
     if compute and compute != wanted:
         attempts.append((compute, settings.per_channel, ["only compute operators are quantized: more did not load"]))
@@ -133,6 +130,8 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
                    per_channel: bool) -> Any:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    excluded = list(settings.exclude_nodes) if settings.op_types else _onnx_scope.float_nodes(
+        model, settings.exclude_nodes)
     kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
     options = {"ActivationSymmetric": settings.symmetric_activations, "WeightSymmetric": settings.symmetric_weights,
                "CalibPercentile": settings.percentile,
@@ -144,7 +143,7 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
             source, target, _Reader(feeds), op_types_to_quantize=ops, per_channel=per_channel,
             quant_format=QuantFormat.QDQ if settings.format == "qdq" else QuantFormat.QOperator,
             reduce_range=_onnx_int8.reduce_range(settings.reduce_range), activation_type=kind,
-            weight_type=QuantType.QInt8, nodes_to_exclude=list(settings.exclude_nodes),
+            weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
             calibrate_method=getattr(CalibrationMethod, _METHODS[settings.method]), extra_options=options)
     return _onnx_io.load(target)
 
@@ -189,7 +188,7 @@ def _report(before: Any, after: Any, settings: Settings) -> _onnx_int8.Report:
 def _why_float(node: Any, settings: Settings, constants: set[str]) -> str:
     if node.name in settings.exclude_nodes:
         return "as asked"
-    if node.op_type not in (settings.op_types or _COMPUTE_OPS):
+    if node.op_type not in (settings.op_types or _onnx_scope.COMPUTE):
         return "static INT8 has no such operator" if node.op_type not in KNOWN_OPS else "not among op_types"
     if len(node.input) > 1 and node.input[1] not in constants:
         return "because its weights are not constant"

@@ -1,0 +1,92 @@
+"""Where static INT8 pays: compute nodes, and the nodes between them that can hand INT8 values on.
+
+A node that would only convert to INT8 and back costs time and accuracy, so it stays in float.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from . import _onnx_io
+
+COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+CARRY = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Reshape", "Flatten", "Transpose", "Squeeze",
+                   "Unsqueeze", "Relu", "Clip", "Pad", "Add", "Concat"})
+_JOINS = frozenset({"Add", "Concat"})  # every operand must come as INT8, constants would lose their precision
+_SHAPED_BY = {"Reshape": 1, "Squeeze": 1, "Unsqueeze": 1, "Clip": 1, "Pad": 1}  # inputs from here on are no data
+
+
+def float_nodes(model: Any, exclude: tuple[str, ...]) -> list[str]:
+    """Names of the carrying nodes that should stay in float, with the user's exclusions.
+
+    Args:
+        model: a prepared ``ModelProto`` (named nodes in topological order).
+        exclude: nodes to keep in float whatever they are.
+    """
+    graph = model.graph
+    constants = {i.name for i in graph.initializer}
+    arrives: set[str] = set()  # tensors that an INT8 node makes
+    able = []
+    for node in graph.node:
+        if node.name in exclude:
+            continue
+        if node.op_type in COMPUTE:
+            arrives.add(node.output[0])
+        elif node.op_type in CARRY:
+            data = node.input[:_SHAPED_BY.get(node.op_type, len(node.input))]
+            if all(i in arrives or (i in constants and node.op_type not in _JOINS) for i in data):
+                arrives.add(node.output[0])
+                able.append(node)
+    wanted = {n.input[0] for n in graph.node if n.op_type in COMPUTE and n.name not in exclude}
+    wanted |= {n.input[1] for n in graph.node if n.op_type == "MatMul" and n.name not in exclude}
+    useful = set()
+    for node in reversed(able):
+        if node.output[0] in wanted or node.op_type in ("Relu", "Clip"):  # activations vanish into the node before
+            useful.add(node.name)
+            wanted.update(node.input)
+    return [*exclude, *(n.name for n in graph.node if n.op_type in CARRY and n.name not in useful
+                        and n.name not in exclude)]
+
+
+def fuse_bias(model: Any) -> int:
+    """MatMul by a weight and Add of a vector become one Gemm, whose bias INT8 keeps in 32 bits (in place).
+
+    Args:
+        model: a ``ModelProto`` with inferred shapes.
+
+    Returns:
+        number of Adds removed.
+    """
+    graph = model.graph
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*graph.value_info, *graph.input)
+             if v.type.tensor_type.HasField("shape")}
+    weights = {i.name: i for i in graph.initializer}
+    uses = Counter(t for n in _onnx_io.all_nodes(graph) for t in n.input)
+    uses.update(o.name for o in graph.output)
+    adds = {t: n for n in graph.node if n.op_type == "Add" for t in n.input}
+    fused = []
+    for node in graph.node:
+        add = adds.get(node.output[0]) if node.op_type == "MatMul" and uses[node.output[0]] == 1 else None
+        if add is not None and ranks.get(node.input[0]) == 2 and _fuse(node, add, weights, uses):
+            fused.append(add)
+    for add in fused:
+        graph.node.remove(add)
+    return len(fused)
+
+
+def _fuse(node: Any, add: Any, weights: dict[str, Any], uses: Counter) -> bool:
+    bias = next((i for i in add.input if i != node.output[0]), "")
+    if node.input[1] not in weights or bias not in weights or uses[bias] != 1:
+        return False
+    shape, size = list(weights[node.input[1]].dims), list(weights[bias].dims)
+    if len(shape) != 2 or int(np.prod(size)) != shape[1] or size[-1:] != shape[1:]:
+        return False
+    del weights[bias].dims[:]
+    weights[bias].dims.append(shape[1])
+    node.op_type = "Gemm"
+    node.input.append(bias)
+    node.output[0] = add.output[0]
+    return True
