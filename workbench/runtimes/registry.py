@@ -16,6 +16,9 @@ RUNTIMES: tuple[RuntimeInfo, ...] = (
     RuntimeInfo("litert", "LiteRT", "_litert", "ai_edge_litert", "pip install ai-edge-litert", (F.TFLITE,)),
     RuntimeInfo("tensorflow", "TensorFlow", "_tensorflow", "tensorflow", "pip install tensorflow",
                 (F.KERAS, F.KERAS2, F.SAVED_MODEL)),
+    RuntimeInfo("openvino", "OpenVINO", "_openvino", "openvino", "pip install openvino",
+                (F.ONNX, F.TFLITE, F.SAVED_MODEL)),
+    RuntimeInfo("torch", "PyTorch", "_torch", "torch", "pip install torch", (F.TORCH_EXPORT, F.TORCHSCRIPT)),
 )
 
 
