@@ -78,7 +78,7 @@ def result(engine: Engine, built: Variant, recipe: Recipe, base: Recipe, raw: Me
     return Result(
         **_identity(engine, recipe, base), status="ok",
         median_s=median.value, interval_s=(median.low, median.high), samples=sum(map(len, rounds.variant)),
-        percentiles_s=stats.percentiles(rounds.variant), ratio=1.0 if is_baseline else against.ratio,
+        percentiles_s=stats.percentiles(np.concatenate(rounds.variant)), ratio=1.0 if is_baseline else against.ratio,
         ratio_interval=(1.0, 1.0) if is_baseline else against.interval, verdict=against.verdict,
         stopped=raw.stopped, fidelity=fidelity, size_bytes=built.model.size_bytes,
         compressed_bytes=compressed_size(built.model.path), memory=raw.memory, describe=raw.describe,
