@@ -28,7 +28,7 @@ import yaml
 from . import passes as pass_registry
 from .errors import InputError
 from .runtimes import registry as runtime_registry
-from .settings import SettingsBase
+from .settings import SettingsBase, brief
 
 VERSION = 1
 MAX_THREADS, MAX_BATCH = 1024, 4096
@@ -127,13 +127,14 @@ def from_dict(d: Any) -> Recipe:
     allowed = ("version", "passes", "runtime", "threads", "batch", "device")
     for key in d:
         if key not in allowed:
-            raise InputError(f"recipe: unknown key '{key}'; allowed: {', '.join(allowed)}")
+            raise InputError(f"recipe: unknown key {brief(key)}; allowed: {', '.join(allowed)}")
     if d.get("version", VERSION) != VERSION:
-        raise InputError(f"recipe version {d['version']!r} is not supported; this workbench reads version {VERSION}")
+        raise InputError(f"recipe version {brief(d['version'])} is not supported; this workbench reads version "
+                         f"{VERSION}")
     runtime, settings = _runtime(d.get("runtime") or {})
     device = d.get("device", "cpu")
     if device not in ("cpu", "gpu"):
-        raise InputError(f"recipe: 'device' is {device!r}; allowed: cpu, gpu")
+        raise InputError(f"recipe: 'device' is {brief(device)}; allowed: cpu, gpu")
     return Recipe(
         steps=tuple(_step(s) for s in _as_list(d.get("passes"))),
         runtime=runtime, runtime_settings=settings, device=device,
@@ -150,8 +151,9 @@ def from_yaml(text: str) -> Recipe:
     """
     try:
         return from_dict(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"recipe is not valid YAML: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: impossible dates and numbers
+        cause = " ".join(str(error).split())[:200] or "nested too deeply"
+        raise InputError(f"recipe is not valid YAML: {cause}") from None
 
 
 def load(path: str | Path) -> Recipe:
@@ -206,5 +208,5 @@ def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"recipe: '{name}' is {value!r}; allowed: {low} to {high}")
+        raise InputError(f"recipe: '{name}' is {brief(value)}; allowed: {low} to {high}")
     return value

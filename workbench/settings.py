@@ -10,10 +10,13 @@ A settings class is a frozen dataclass whose fields are made with :func:`setting
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from .errors import InputError
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of names"}
 
 
 class Bounds(NamedTuple):
@@ -24,6 +27,11 @@ class Bounds(NamedTuple):
     high: float | None = None
     choices: tuple | None = None
     advanced: bool = False
+
+
+def brief(value: Any) -> str:
+    """A value for an error message: short, however large or deeply nested it is."""
+    return reprlib.repr(value)
 
 
 def setting(default: Any, help: str, *, low=None, high=None, choices=None, advanced=False) -> Any:
@@ -48,9 +56,12 @@ class SettingsBase:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = _coerce(f.name, getattr(self, f.name), f.default)
+            value, bounds = getattr(self, f.name), f.metadata["bounds"]
+            if isinstance(value, bool) and "on" in (bounds.choices or ()):
+                value = "on" if value else "off"  # YAML reads the plain words on and off as true and false
+            value = _coerce(f.name, value, f.default)
             object.__setattr__(self, f.name, value)
-            _check(f.name, value, f.metadata["bounds"])
+            _check(f.name, value, bounds)
 
     @classmethod
     def bounds(cls) -> dict[str, Bounds]:
@@ -73,7 +84,7 @@ class SettingsBase:
         for name in values:
             if name not in known:
                 allowed = ", ".join(known) or "none"
-                raise InputError(f"{owner}: unknown setting '{name}'; allowed: {allowed}")
+                raise InputError(f"{owner}: unknown setting {brief(name)}; allowed: {allowed}")
         try:
             return cls(**values)
         except InputError as error:
@@ -90,22 +101,23 @@ class SettingsBase:
 def _coerce(name: str, value: Any, default: Any) -> Any:
     """Accepts what YAML and widgets send for a field of the default's type, else explains."""
     kind = type(default)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if fits and (kind is not tuple or all(isinstance(v, str) for v in value)):
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind is tuple and isinstance(value, (list, tuple)):
-        return tuple(value)
-    raise InputError(f"'{name}' must be {kind.__name__}, not {value!r}")
+    if kind is tuple and isinstance(value, list):
+        return _coerce(name, tuple(value), default)
+    raise InputError(f"'{name}' must be {_KINDS[kind]}, not {brief(value)}")
 
 
 def _check(name: str, value: Any, bounds: Bounds) -> None:
     if bounds.choices is not None and value not in bounds.choices:
         allowed = ", ".join(str(c) for c in bounds.choices)
-        raise InputError(f"'{name}' is {value!r}; allowed: {allowed}")
+        raise InputError(f"'{name}' is {brief(value)}; allowed: {allowed}")
     too_low = bounds.low is not None and value < bounds.low
     too_high = bounds.high is not None and value > bounds.high
     if too_low or too_high or value != value:
-        raise InputError(f"'{name}' is {value!r}; allowed: {bounds.low} to {bounds.high}")
+        raise InputError(f"'{name}' is {brief(value)}; allowed: {bounds.low} to {bounds.high}")
