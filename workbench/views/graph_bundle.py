@@ -9,8 +9,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static" / "graph"
 # Each file may import from those before it only.
-FILES = ("format", "status", "theme", "data", "items", "links", "rows", "order", "columns", "route", "layout", "scene", "paint",
-         "overlay", "bar", "search", "table", "panel", "input", "view", "main")
+FILES = ("format", "status", "theme", "data", "items", "links", "rows", "order", "columns", "route", "layout", "scene",
+         "paint", "overlay", "bar", "search", "table", "panel", "input", "view", "main")
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
 
@@ -44,5 +44,5 @@ def page_script(element_id: str, packed_base64: str, options: dict[str, object])
         packed_base64: what :func:`workbench.views.graph_pack.pack` gave, as base64.
         options: for the view; plain JSON values that are not from a file.
     """
-    call = f"$main.mount(document.getElementById({json.dumps(element_id)}), {json.dumps(packed_base64)}, {json.dumps(options)});"
-    return f"{library()}\n{call}\n"
+    host = f"document.getElementById({json.dumps(element_id)})"
+    return f"{library()}\n$main.mount({host}, {json.dumps(packed_base64)}, {json.dumps(options)});\n"

@@ -12,9 +12,10 @@ from . import graph_bundle, graph_pack, graph_still
 
 MOST_BYTES = 24_000_000  # of packed data: above it a page would choke on its own weight
 _STYLE = """
-body { margin: 0; color: #1f2328; background: #fff; font: 13px/1.4 "Segoe UI", "Helvetica Neue", Roboto, Arial, sans-serif; }
+body { margin: 0; color: #1f2328; background: #fff; font: 13px/1.4 "Segoe UI", "Helvetica Neue", Roboto, Arial, sans-serif }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #111; } }
-.graphdiff-still { padding: 12px; } .graphdiff-still img { width: 100%; max-width: 1240px; height: auto; background: #fff; }
+.graphdiff-still { padding: 12px; }
+.graphdiff-still img { width: 100%; max-width: 1240px; height: auto; background: #fff; }
 """
 
 
@@ -61,12 +62,15 @@ def still_html(columns: dict[str, Any], picture: bytes | None = None) -> str:
     counts = ", ".join(f"{n:,} {name}" for name, n in columns["counts"].items() if n or name == "unexplained")
     sizes = " → ".join(f"{columns[s]['title']} ({columns[s]['count']:,} nodes)" for s in ("before", "after"))
     changes = graph_still.kinds_of_change(columns)
-    rows = "".join(f"<tr><td>{escape(status)}</td><td>{escape(text)}</td><td>{n:,}</td></tr>" for status, text, n in changes[:40])
+    rows = "".join(f"<tr><td>{escape(status)}</td><td>{escape(text)}</td><td>{n:,}</td></tr>"
+                   for status, text, n in changes[:40])
     source = "data:image/png;base64," + base64.b64encode(picture).decode()
     more = f"<p>and {len(changes) - 40} more kinds of change</p>" if len(changes) > 40 else ""
-    return (f'<div class="graphdiff-still"><p><b>{escape(columns["title"])}</b><br>{escape(sizes)}: {escape(counts)}</p>'
-            f'<img src="{source}" alt="{escape(sizes)}: {escape(counts)}" style="max-width: 100%">'
-            f"<table><thead><tr><th>status</th><th>change</th><th>count</th></tr></thead><tbody>{rows}</tbody></table>{more}</div>")
+    line = f"{escape(sizes)}: {escape(counts)}"
+    return (f'<div class="graphdiff-still"><p><b>{escape(columns["title"])}</b><br>{line}</p>'
+            f'<img src="{source}" alt="{line}" style="max-width: 100%">'
+            f"<table><thead><tr><th>status</th><th>change</th><th>count</th></tr></thead><tbody>{rows}</tbody></table>"
+            f"{more}</div>")
 
 
 def fragment_of(columns: dict[str, Any], options: dict[str, Any], picture: bytes | None = None) -> str:

@@ -1,4 +1,4 @@
-"""A diff payload as columns with one table of strings, deflated: a tenth of its JSON, and quick to read in a browser."""
+"""A diff payload as columns with one table of strings, deflated: a tenth of its JSON, and quick to read."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ def columns(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def members(columns: dict[str, Any], name: str) -> list[list[int]]:
+    """Nodes of each change group on the side ``'before'`` or ``'after'``."""
+    found, at = [], 0
+    for count in columns["groups"][name + "s"]:
+        found.append(columns["groups"][name][at:at + count])
+        at += count
+    return found
+
+
 def status_index(name: Any) -> int:
     """Position in :data:`STATUSES`; what is not known counts as unexplained."""
     return STATUSES.index(name) if name in STATUSES else len(STATUSES) - 1
@@ -78,7 +87,8 @@ def shape_text(shape: Iterable[Any] | None) -> str:
 
 def _groups(groups: list[dict[str, Any]], table: _Table) -> dict[str, Any]:
     return {
-        "before": [list(g["before"]) for g in groups], "after": [list(g["after"]) for g in groups],
+        "before": [int(i) for g in groups for i in g["before"]], "befores": [len(g["before"]) for g in groups],
+        "after": [int(i) for g in groups for i in g["after"]], "afters": [len(g["after"]) for g in groups],
         "status": [status_index(g["status"]) for g in groups],
         "evidence": [table.add(g.get("evidence")) for g in groups],
         "verified": [int(bool(g.get("verified"))) for g in groups],
@@ -92,8 +102,8 @@ def _side(side: dict[str, Any], places: list[int], table: _Table) -> dict[str, A
         "title": str(side.get("title") or ""), "format": str(side.get("format") or ""), "count": len(nodes),
         "name": [table.add(n["name"]) for n in nodes], "op": [table.add(n["op"]) for n in nodes],
         "scope": [table.add(n.get("scope")) for n in nodes],
-        "in": [[table.add(t) for t in n["in"]] for n in nodes],
-        "out": [[table.add(t) for t in n["out"]] for n in nodes],
+        "in": [table.add(t) for n in nodes for t in n["in"]], "ins": [len(n["in"]) for n in nodes],
+        "out": [table.add(t) for n in nodes for t in n["out"]], "outs": [len(n["out"]) for n in nodes],
         "shape": [table.add(shape_text(n.get("shape"))) for n in nodes],
         "dtype": [table.add(n.get("dtype")) for n in nodes],
         "attrs": [table.add(json.dumps(n["attrs"], default=str) if n.get("attrs") else "") for n in nodes],
@@ -144,9 +154,11 @@ def _pills(side: dict[str, Any], out: dict[str, Any], table: _Table) -> None:
 def _pill(op: str, names: list[str], out: dict[str, Any], table: _Table) -> None:
     title = names[0] if len(names) == 1 else f"{len(names)} {op}s"
     tensors = [table.add(t) for t in names]
+    out["in"] += [] if op == "input" else tensors
+    out["out"] += tensors if op == "input" else []
     for key, value in {
         "name": table.add(title), "op": table.add(op), "scope": table.add(""), "shape": table.add(""),
-        "in": [] if op == "input" else tensors, "out": tensors if op == "input" else [],
+        "ins": 0 if op == "input" else len(names), "outs": len(names) if op == "input" else 0,
         "dtype": table.add(""), "attrs": table.add(""), "group": -1, "status": 0, "parent": 0,
         "params": 0, "bytes": 0, "flops": 0, "time_s": None, "sensitivity": None,
     }.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+from . import graph_pack
+
 MOST_ROWS = 40
 
 
@@ -59,8 +61,8 @@ def picture(columns: dict[str, Any]) -> Picture:
             row = row_of[units[s][key]]
             spots[s][key] = (row, len(rows[row][s]))
             rows[row][s].append(box)
-    edges = tuple([(*spots[s][a], *spots[s][b]) for a, b in sorted(links[s]) if spots[s][a][0] < min(spots[s][b][0], MOST_ROWS)]
-                  for s in (0, 1))
+    edges = tuple([(*spots[s][a], *spots[s][b]) for a, b in sorted(links[s])
+                   if spots[s][a][0] < min(spots[s][b][0], MOST_ROWS)] for s in (0, 1))
     return Picture(rows[:MOST_ROWS], edges, max(0, count - MOST_ROWS))
 
 
@@ -82,7 +84,7 @@ def _units(columns: dict[str, Any], sides: list[dict[str, Any]], shown: list[lis
     for s in (0, 1):
         for key in shown[s]:
             units[s][key] = key if key[0] == "group" else (s, *key)
-    for before, after in zip(columns["groups"]["before"], columns["groups"]["after"], strict=True):
+    for before, after in zip(graph_pack.members(columns, "before"), graph_pack.members(columns, "after"), strict=True):
         if before and after:
             a, b = shown[0][before[-1]], shown[1][after[-1]]
             if a[0] == b[0] == "node":

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from . import graph_rows
+from . import graph_pack, graph_rows
 from .graph_rows import Box, Picture
 
 SCALE = 2
@@ -49,7 +49,8 @@ def kinds_of_change(columns: dict[str, Any]) -> list[tuple[str, str, int]]:
     """(status, 'Conv + Relu -> FusedConv', how often), what changed before what was kept, most frequent first."""
     strings, statuses, groups = columns["strings"], columns["statuses"], columns["groups"]
     counted: Counter[tuple[int, str]] = Counter()
-    for before, after, status in zip(groups["before"], groups["after"], groups["status"], strict=True):
+    pairs = zip(graph_pack.members(columns, "before"), graph_pack.members(columns, "after"), strict=True)
+    for (before, after), status in zip(pairs, groups["status"], strict=True):
         texts = [_runs([strings[columns[name]["op"][i]] for i in nodes[:40]])
                  for name, nodes in (("before", before), ("after", after))]
         kept = statuses[status] == "kept"
@@ -181,7 +182,8 @@ class _Pen:
                 self.line([(x - r, y + d), (x + r, y + d)], color, 1.5)
         elif status == "rewritten":
             for d in (-k / 1.8, k / 1.8):
-                self.line([(x - r, y + d + 1), (x - r / 3, y + d - 1), (x + r / 3, y + d + 1), (x + r, y + d - 1)], color, 1.5)
+                wave = [(x - r, y + d + 1), (x - r / 3, y + d - 1), (x + r / 3, y + d + 1), (x + r, y + d - 1)]
+                self.line(wave, color, 1.5)
         elif status == "folded":
             self.line([(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r), (x - r, y - r)], color, 1.5)
             self.line([(x - 1, y), (x + 1, y)], color, 2)

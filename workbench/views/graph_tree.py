@@ -20,8 +20,8 @@ MOST_BOXES = 40  # never more than so many
 SMALL = 44  # a graph of so many nodes is shown whole
 
 # Where a layer begins: the operators that do the work, in the spelling of any format.
-_LAYER = re.compile(r"conv(?!ert)|gemm|matmul|dense|fully|lstm|gru|rnn|attention|einsum|(?<!quantize)linear|addmm|\bb?mm\b",
-                    re.IGNORECASE)
+_LAYER = re.compile(r"conv(?!ert)|gemm|matmul|dense|fully|lstm|gru|rnn|attention|einsum|(?<!quantize)linear|addmm"
+                    r"|\bb?mm\b", re.IGNORECASE)
 
 
 @dataclass(eq=False)

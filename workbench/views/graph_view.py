@@ -61,7 +61,8 @@ class GraphDiff(anywidget.AnyWidget):
     def show(self, payload: dict[str, Any]) -> None:
         """Shows another pair in the same place; the selection is dropped."""
         if payload.get("version") != 1:
-            raise InputError(f"this graph payload has version {payload.get('version')!r}, not 1: make it with this release")
+            version = payload.get("version")
+            raise InputError(f"this graph payload has version {version!r}, not 1: make it with this release")
         with self.hold_sync():
             self.payload = payload
             self.selected = {}

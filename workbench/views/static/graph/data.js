@@ -18,6 +18,10 @@ export function fromBase64(text) {
 }
 
 export function makeModel(columns) {
+  const { groups } = columns;
+  groups.lists = ["before", "after"].map((name) => nested(groups[name], groups[`${name}s`]));
+  // Nodes of change g on side s.
+  groups.of = (s, g) => groups.lists[s].of(g);
   const model = { title: columns.title, strings: columns.strings, statuses: columns.statuses, counts: columns.counts, groups: columns.groups };
   model.sides = [makeSide(columns.before, columns), makeSide(columns.after, columns)];
   model.tree = makeTree(columns, model.sides);
@@ -28,11 +32,18 @@ export function makeModel(columns) {
   return model;
 }
 
+// A flat list and the length of each part: of(i) is part i, without a small array for each.
+function nested(flat, counts) {
+  const values = Int32Array.from(flat), start = new Int32Array(counts.length + 1);
+  for (let i = 0; i < counts.length; i += 1) start[i + 1] = start[i] + counts[i];
+  return { of: (i) => values.subarray(start[i], start[i + 1]) };
+}
+
 function makeSide(c, columns) {
   const n = c.name.length;
   const side = {
     title: c.title, format: c.format, count: c.count, n, strings: columns.strings, statuses: columns.statuses,
-    names: c.name, ops: c.op, scopes: c.scope, shapes: c.shape, dtypes: c.dtype, attributes: c.attrs, ins: c.in, outs: c.out,
+    names: c.name, ops: c.op, scopes: c.scope, shapes: c.shape, dtypes: c.dtype, attributes: c.attrs, ins: nested(c.in, c.ins), outs: nested(c.out, c.outs),
     group: Int32Array.from(c.group), status: Uint8Array.from(c.status), parent: Int32Array.from(c.parent),
     params: c.params, src: Int32Array.from(c.src), dst: Int32Array.from(c.dst), tensors: c.tensor, twin: new Map(),
     metric: {}, has: {},
@@ -150,8 +161,7 @@ export function counterparts(model, s, leaf) {
   const side = model.sides[s], twin = side.twin.get(leaf), g = side.group[leaf];
   if (twin !== undefined) return { same: [leaf], other: [twin], group: -1 };
   if (g < 0 || g >= model.groups.status.length) return { same: [leaf], other: [], group: -1 };
-  const lists = [model.groups.before[g], model.groups.after[g]];
-  return { same: lists[s], other: lists[1 - s], group: g };
+  return { same: [...model.groups.of(s, g)], other: [...model.groups.of(1 - s, g)], group: g };
 }
 
 // [operator, how many], most frequent first; those that make constants only when there is nothing else.

@@ -118,9 +118,9 @@ export function pairItems(scene, items) {
     const side = model.sides[0], twin = side.twin.get(item.leaf), g = side.group[item.leaf];
     if (twin !== undefined) { join(item, leaves[1].get(twin)); continue; }
     if (g < 0) continue;
-    const here = model.groups.before[g].filter((i) => leaves[0].has(i));
+    const here = model.groups.of(0, g).filter((i) => leaves[0].has(i));
     if (here[here.length - 1] !== item.leaf) continue;
-    const there = model.groups.after[g].filter((i) => leaves[1].has(i));
+    const there = model.groups.of(1, g).filter((i) => leaves[1].has(i));
     const most = here.length === there.length ? here.length : Math.min(1, there.length);
     for (let k = 1; k <= most; k += 1) join(leaves[0].get(here[here.length - k]), leaves[1].get(there[there.length - k]));
   }

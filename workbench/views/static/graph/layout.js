@@ -18,13 +18,16 @@ export function layoutGroup(scene, g) {
   let rows = assignRows(items, links, partner);
   rows = placeLoose(loose, rows);
   const result = { g, w: [0, 0], h: 0, items, middle: [0, 0], edges: [[], []], inX: [new Map(), new Map()], outX: [new Map(), new Map()] };
-  const drawn = [0, 1].map((s) => arrangeSide(items[s], links[s], s === 1 ? partner : null));
+  const drawn = [0, 1].map((s) => {
+    const side = arrangeSide(items[s], links[s], s === 1 ? partner : null);
+    for (const vertex of side.vertices) if (vertex.item) vertex.item.x = vertex.x - vertex.w / 2;
+    return side;
+  });
   drawn.forEach((side, s) => { result.w[s] = Math.max(side.width, placeGrid(loose, items[s], side.width)); });
   const bands = rowBands(items, drawn, rows, partner);
   result.h = bands[0].height;
   drawn.forEach((side, s) => {
     for (const item of items[s]) item.y = bands[s].top[item.row] + (bands[s].tall[item.row] - item.h) / 2;
-    for (const vertex of side.vertices) if (vertex.item) vertex.item.x = vertex.x - vertex.w / 2;
     result.middle[s] = trunk(items[s], result.w[s]);
     result.edges[s] = routeEdges(side, bands[s], result, s);
   });

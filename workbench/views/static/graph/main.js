@@ -10,7 +10,10 @@ export async function show(host, packed, options) {
   const style = document.createElement("style");
   style.textContent = SHEET;
   const started = performance.now();
-  const model = makeModel(await decode(packed));
+  const columns = await decode(packed);
+  await new Promise((done) => { setTimeout(done, 0); }); // a large graph is read in steps, so that the page stays alive
+  const model = makeModel(columns);
+  await new Promise((done) => { setTimeout(done, 0); });
   shadow.replaceChildren(style);
   if (options.page) host.dataset.page = "true";
   if (host.graphdiff) host.graphdiff.view.close();

@@ -81,7 +81,7 @@ export class Panel {
 
   tensors(side, s, leaf) {
     const section = el("div", {});
-    for (const [title, list, way] of [["Inputs", side.ins[leaf], "in"], ["Outputs", side.outs[leaf], "out"]]) {
+    for (const [title, list, way] of [["Inputs", [...side.ins.of(leaf)], "in"], ["Outputs", [...side.outs.of(leaf)], "out"]]) {
       if (!list.length) continue;
       section.append(el("h4", {}, title), el("ul", {}, list.slice(0, MOST).map((index) => {
         const text = clean(side.strings[index]) || "(absent)", other = this.end(side, leaf, index, way);

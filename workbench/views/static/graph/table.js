@@ -66,7 +66,7 @@ export class ChangeTable {
     const sums = [0, 1].map((k) => sumOf(model, k, g));
     return el("tr", { class: "gd-one" }, el("td", {}, el("button", { type: "button", "data-key": `g${g}`, title: model.strings[model.groups.summary[g]], onclick: () => this.choose(g) },
       el("span", { class: "gd-what" }, leaf >= 0 ? clean(model.sides[s].name(leaf)) : "empty"))),
-    el("td", {}, `${model.groups.before[g].length} → ${model.groups.after[g].length}`), this.costs(sums, metric));
+    el("td", {}, `${model.groups.of(0, g).length} → ${model.groups.of(1, g).length}`), this.costs(sums, metric));
   }
 
   costs(sums, metric) {
@@ -91,12 +91,12 @@ export class ChangeTable {
 
 // The node that stands for a change: the last one before, else the first one after.
 function firstLeaf(model, g) {
-  const before = model.groups.before[g], after = model.groups.after[g];
+  const before = model.groups.of(0, g), after = model.groups.of(1, g);
   return before.length ? [0, before[before.length - 1]] : [1, after.length ? after[0] : -1];
 }
 
 export function sumOf(model, s, g) {
-  const list = s ? model.groups.after[g] : model.groups.before[g], out = {};
+  const list = model.groups.of(s, g), out = {};
   for (const key of Object.keys(METRICS)) {
     out[key] = 0;
     for (const leaf of list) out[key] += model.sides[s].metric[key][leaf];
@@ -108,7 +108,7 @@ export function sumOf(model, s, g) {
 function makePatterns(model) {
   const found = new Map(), { groups } = model;
   for (let g = 0; g < groups.status.length; g += 1) {
-    const parts = [groups.before[g], groups.after[g]].map((list, s) => runs(list.slice(0, 60).map((i) => shortOp(model.sides[s].op(i)))));
+    const parts = [0, 1].map((s) => runs([...groups.of(s, g).subarray(0, 60)].map((i) => shortOp(model.sides[s].op(i)))));
     const name = model.statuses[groups.status[g]];
     const text = clean(name === "kept" || !parts[1] ? parts[0] || parts[1] : !parts[0] ? parts[1] : `${parts[0]} → ${parts[1]}`);
     const key = `${groups.status[g]} ${text}`;
