@@ -132,7 +132,7 @@ def set_theme(page: Page, name: str) -> None:
     """Switches JupyterLab's theme through its menu."""
     page.locator(".lm-MenuBar-item", has_text="Settings").first.click()
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.locator(".lm-Menu-item", has_text=name).last.click()
+    page.get_by_role("menuitemcheckbox", name=name, exact=True).click()
 
 
 def _leaves(url: str) -> bool:

@@ -170,8 +170,8 @@ def from_recipe(recipe: Recipe) -> Selection:
     return Selection(
         checks=tuple(n for n in names if pass_registry.get(n).group in CHECK_GROUPS),
         precision=next((by_pass[n] for n in reversed(names) if n in by_pass), FLOAT), runtime=recipe.runtime,
-        settings=tuple((owner, name, value) for owner, s in changed if _visible(owner)
-                       for name, value in s.to_dict(only_changed=True).items()),
+        settings=tuple((owner, name, getattr(s, name)) for owner, s in changed if _visible(owner)
+                       for name in s.to_dict(only_changed=True)),
         threads=recipe.threads, batch=recipe.batch, device=recipe.device)
 
 
@@ -193,9 +193,15 @@ def change(selection: Selection, group: str, choice: str, on: bool = True) -> tu
 
 
 def with_setting(selection: Selection, owner: str, name: str, value: Any) -> Selection:
-    """One setting changed; a value equal to the default is forgotten."""
+    """One setting changed; a value equal to the default is forgotten.
+
+    Raises:
+        InputError: no such setting, or the value is out of range.
+    """
+    settings = settings_class(owner)
+    value = getattr(settings.from_dict({name: value}, owner=owner), name)
     rest = tuple(s for s in selection.settings if s[:2] != (owner, name))
-    if value == settings_class(owner).defaults()[name]:
+    if value == settings.defaults()[name]:
         return replace(selection, settings=rest)
     return replace(selection, settings=(*rest, (owner, name, value)))
 

@@ -39,6 +39,8 @@ def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
         samples_of: recipe key of the variant that they belong to; '' is the selected one.
     """
     timed = [p for p in shown.points if p.quality is not None]
+    behind = [p for p in timed if _behind(p)]
+    ahead = [p for p in timed if not _behind(p)]
     pending = [p for p in shown.points if p.quality is None]
     axes = _Axes(shown, view)
     hover = dict(hovertemplate="%{customdata}<extra></extra>", mode="markers")
@@ -46,10 +48,9 @@ def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
         go.Scatter(mode="lines", hoverinfo="skip", name="front", **_front(shown, view, axes)),
         go.Scatter(mode="markers", hoverinfo="skip", name="samples",
                    **_strip(shown.point(samples_of or selected), samples, axes)),
-        go.Scatter(name="variants", **hover,
-                   **_points(timed, view, axes, [p.quality * axes.scale for p in timed], shown)),
-        go.Scatter(name="fidelity pending", yaxis="y2", **hover,
-                   **_points(pending, view, axes, [0.0] * len(pending), shown)),
+        go.Scatter(name="dominated", **hover, **_points(behind, view, axes, shown, bars=0.3)),
+        go.Scatter(name="variants", **hover, **_points(ahead, view, axes, shown)),
+        go.Scatter(name="fidelity pending", yaxis="y2", **hover, **_points(pending, view, axes, shown)),
         go.Scatter(mode="markers", hoverinfo="skip", name="selected", **_ring(timed, selected, view, axes)),
         go.Scatter(name="failed", xaxis="x2", yaxis="y2", **hover, **_failed(shown, view)),
     ])
@@ -77,11 +78,12 @@ class _Axes:
         """Marker diameter in pixels."""
         return marker_size(p.size_bytes, self.largest)
 
-    def bar(self, p: Point) -> labels.Box:
-        """Area of the quality's interval bar, in pixels."""
+    def bars(self, p: Point) -> list[labels.Box]:
+        """Areas of the two interval bars, in pixels."""
         x, y = self.pixel(p)
         down, up = (v * self.scale / (self.y[1] - self.y[0]) * self.height for v in _spread(p))
-        return labels.Box(x - 3, y - up, x + 3, y + down)
+        left, right = (self.pixel(p._replace(latency_s=v))[0] for v in p.latency_interval_s)
+        return [labels.Box(x - 3, y - up, x + 3, y + down), labels.Box(left, y - 4, right, y + 4)]
 
     def pixel(self, p: Point) -> tuple[float, float]:
         """Centre of a point in pixels of the plotting area, y down."""
@@ -105,13 +107,14 @@ def marker_size(size_bytes: int, largest: int) -> float:
 
 def _layout(figure: go.Figure, shown: Tradeoff, view: View, axes: _Axes) -> None:
     ticks = _ticks(*axes.x, max(3, axes.width // (4 * view.font_size)))
-    step = _round_step((axes.y[1] - axes.y[0]) / max(2, axes.height // (4 * view.font_size)))
+    step = _round_step((axes.y[1] - axes.y[0]) / max(2, axes.height // (3 * view.font_size)))
     hidden = dict(range=[0, 1], visible=False, fixedrange=True)
     figure.update_layout(
         template=theme.template(view.mode, view.font_size), margin=margins(view), width=view.width, height=view.height,
         hovermode="closest", dragmode=False, uirevision="same",
-        xaxis=dict(type="log", fixedrange=True, range=axes.x, tickvals=ticks, ticktext=[_number(t) for t in ticks]),
-        yaxis=dict(fixedrange=True, range=axes.y, dtick=step, tick0=0,
+        xaxis=dict(type="log", fixedrange=True, range=axes.x, showgrid=bool(shown.points), tickvals=ticks,
+                   ticktext=[_number(t) for t in ticks]),
+        yaxis=dict(fixedrange=True, range=axes.y, showgrid=bool(shown.points), dtick=step, tick0=0,
                    tickformat=f".{max(0, -math.floor(math.log10(step)))}f"),
         xaxis2=dict(overlaying="x", **hidden), yaxis2=dict(overlaying="y", **hidden))
     base = shown.baseline
@@ -120,13 +123,15 @@ def _layout(figure: go.Figure, shown: Tradeoff, view: View, axes: _Axes) -> None
                          layer="below", line=dict(color=theme.RULE[view.mode], width=1, dash="2px,3px"))
 
 
-def _points(points: list[Point], view: View, axes: _Axes, heights: list[float], shown: Tradeoff) -> Values:
+def _points(points: list[Point], view: View, axes: _Axes, shown: Tradeoff, bars: float = 0.85) -> Values:
+    """Markers with interval bars of that opacity; a point without a quality stands on the lower edge."""
     paints = [_paint(p, view.mode) for p in points]
     bar = dict(type="data", visible=True, symmetric=False, thickness=1.2, width=3,
-               color=theme.fade(theme.MUTED[view.mode], 0.8))
+               color=theme.fade(theme.MUTED[view.mode], bars))
     spread = [_spread(p) for p in points]
     return {
-        "x": [p.latency_s * 1e3 for p in points], "y": heights, "ids": [p.key for p in points],
+        "x": [p.latency_s * 1e3 for p in points], "y": [(p.quality or 0.0) * axes.scale for p in points],
+        "ids": [p.key for p in points],
         "customdata": [hover_text(p, shown) for p in points],
         "marker": dict(symbol=[theme.shape(p.runtime) for p in points], size=[axes.diameter(p) for p in points],
                        color=[ground for ground, _ in paints], opacity=1,
@@ -145,15 +150,19 @@ def _spread(p: Point) -> tuple[float, float]:
     return p.quality - p.quality_interval[0], p.quality_interval[1] - p.quality
 
 
+def _behind(p: Point) -> bool:
+    return p.standing == "dominated" and not p.is_baseline
+
+
 def _paint(p: Point, mode: str) -> tuple[str, str]:
     """Fill and edge: solid is decided (or the baseline), tinted is slower, hollow is undecided or live."""
     hue = theme.color(p.precision)
-    edge = theme.fade(hue, 0.55) if p.standing == "dominated" and not p.is_baseline else hue
+    edge = theme.fade(hue, 0.55) if _behind(p) else hue
     if p.live or p.verdict == "undecided":
         return theme.GROUND[mode], edge
     if p.verdict == "slower":
         return theme.fade(hue, 0.25), edge
-    return (theme.fade(hue, 0.7) if p.standing == "dominated" and not p.is_baseline else hue), edge
+    return (theme.fade(hue, 0.55) if _behind(p) else hue), edge
 
 
 def _front(shown: Tradeoff, view: View, axes: _Axes) -> Values:
@@ -206,6 +215,9 @@ def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> lis
     if shown.points and axes.width > 33 * view.font_size:
         notes.append(dict(paper, x=0, y=0, xanchor="left", yanchor="top", text=_key(shown), xshift=left,
                           yshift=-1.55 * view.font_size))
+    if not shown.points and not shown.failures:
+        notes.append(dict(paper, x=0.5, y=0.5, text="Nothing measured yet.<br>Measure times your selection "
+                                                    "and the baseline, and draws both here."))
     if shown.is_random:
         notes.append(dict(paper, x=0.5, y=0.5, text="RANDOM INPUTS", textangle=-18, opacity=0.16,
                           font=dict(size=3 * view.font_size, color=theme.INK[view.mode])))
@@ -229,7 +241,7 @@ def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> list[dic
     size = view.font_size - 1
     anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + 1, _label(p), p.standing != "dominated")
                for p in order]
-    placed = labels.place(anchors, axes.width, axes.height, size, [axes.bar(p) for p in order])
+    placed = labels.place(anchors, axes.width, axes.height, size, [bar for p in order for bar in axes.bars(p)])
     found = []
     for p, anchor, spot in zip(order, anchors, placed, strict=True):
         if not spot.fits:

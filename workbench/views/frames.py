@@ -148,6 +148,8 @@ def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
     runtime = short_runtime(recipe.runtime) if recipe.runtime else "default"
     mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
     device = "" if recipe.device == "cpu" else recipe.device.upper()
+    if shown and shown[0].startswith(f"{runtime} "):
+        shown[0] = shown[0].removeprefix(f"{runtime} ")  # 'ORT graph' already says where
     parts = (runtime, mode, " + ".join(shown) or ("" if mode else "float32"),
              _threads(recipe.threads, usual_threads), device)
     return " ".join(part for part in parts if part)

@@ -62,6 +62,7 @@ class Session:
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()
         self._live: dict[str, Result] = {}
+        self._incoming: dict[str, Result] = {}  # live results on their way to the event loop
         self._drawn, self._raw = 0.0, {}
         self.take(opened)
 
@@ -146,9 +147,7 @@ class Session:
             InputError: the value is out of range; the old one stays.
         """
         with self.lock:
-            changed = choices.with_setting(self.selection, owner, name, value)
-            choices.settings_class(owner).from_dict(changed.values(owner), owner=owner)
-            self.selection, self.note = changed, ""
+            self.selection, self.note = choices.with_setting(self.selection, owner, name, value), ""
             self._take_toggles()
 
     def select(self, key: str) -> None:
@@ -213,7 +212,7 @@ class Session:
     def _on_progress(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.partial is not None:
-            self._live[progress.partial.recipe.key] = progress.partial
+            self._incoming[progress.partial.recipe.key] = progress.partial
         told = progress.stage in ("done", "failed") or progress.partial is None
         if now - self._drawn < REFRESH_S and not told:
             return
@@ -222,6 +221,8 @@ class Session:
 
     def _progressed(self, progress: Progress) -> None:
         with self.lock:
+            if self._thread is not None:
+                self._live.update(self._incoming)
             if not self._cancel.is_set():
                 line = sentences.progress(progress.line, progress.remaining_s)
                 self.status = (line, "plain", max(0.0, progress.fraction))
@@ -240,6 +241,7 @@ class Session:
                 self._results.pop(key, None)
                 self._results[key] = result
             self._live.pop(key, None)
+            self._incoming.pop(key, None)
             notes = [n for s in result.stages for n in s.get("notes", ())]
             for note in [*notes, *result.environment.get("warnings", ())]:
                 self._write(str(note))
@@ -249,6 +251,7 @@ class Session:
         with self.lock:
             self._thread = None
             self._live.clear()
+            self._incoming.clear()
             self.status = (line, "failed" if bad else "plain", -1.0)
             self._write(line, bad)
         self._on_change()

@@ -46,10 +46,11 @@ function tip(node, text) {
     const frame = root(node), box = frame.getBoundingClientRect(), at = node.getBoundingClientRect();
     bubble = h("div", { class: "wb-tip", role: "tooltip" }, text);
     frame.append(bubble);
-    const left = Math.min(at.left - box.left, box.width - bubble.offsetWidth - 8);
-    const below = at.bottom - box.top + 5;
+    const rail = node.closest(".wb-rail"); // beside the rail, so that a tip never covers the next choice
+    const left = rail ? rail.getBoundingClientRect().right - box.left + 6 : at.left - box.left;
+    const below = rail ? at.top - box.top - 2 : at.bottom - box.top + 5;
     const fits = below + bubble.offsetHeight < box.height;
-    bubble.style.left = `${Math.max(8, left)}px`;
+    bubble.style.left = `${Math.max(8, Math.min(left, box.width - bubble.offsetWidth - 8))}px`;
     bubble.style.top = `${fits ? below : at.top - box.top - bubble.offsetHeight - 5}px`;
   };
   node.addEventListener("mouseenter", show);
