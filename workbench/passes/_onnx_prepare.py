@@ -45,6 +45,7 @@ def prepare(model: Any, feed: dict[str, np.ndarray] | None, *, opset: int = OPSE
     ready.CopyFrom(model)
     notes = []
     drop_weight_inputs(ready)
+    name_nodes(ready)
     moved = constants_to_initializers(ready)
     if moved:
         notes.append(f"{moved} Constant nodes stored as weights")
@@ -196,8 +197,13 @@ def _symbolic(model: Any) -> Any:
         return model
 
 
-def _slim(model: Any) -> Any:
-    """Constant folding, BatchNorm folding, dead and repeated nodes: https://github.com/inisis/OnnxSlim"""
+def _slim(model: Any, skip: list[str] | None = None) -> Any:
+    """Constant folding, BatchNorm folding, dead and repeated nodes: https://github.com/inisis/OnnxSlim
+
+    Args:
+        model: not changed.
+        skip: OnnxSlim's names of what to leave out.
+    """
     import onnx
     import onnxslim
 
@@ -207,7 +213,7 @@ def _slim(model: Any) -> Any:
     copy.CopyFrom(model)
     for output in copy.graph.output:  # files declare wrong output shapes, and the slimmer believes them
         output.type.tensor_type.ClearField("shape")
-    slimmed = onnxslim.slim(copy)
+    slimmed = onnxslim.slim(copy, skip_optimizations=skip)
     for output, declared in zip(slimmed.graph.output, model.graph.output, strict=True):
         output.CopyFrom(declared)
     return slimmed

@@ -15,6 +15,7 @@ from . import _check, _onnx_int8, _onnx_io, _onnx_prepare
 from .base import Pass, PassContext, PassResult
 
 _LARGEST = 65504.0  # of float16
+_LOW_COSINE = 0.999
 
 
 @dataclass(frozen=True)
@@ -119,4 +120,9 @@ def _compare(before: Any, after: Any, feed: dict[str, np.ndarray] | None) -> lis
         if b.dtype.kind == "f" and np.isfinite(b).all() and not np.isfinite(a).all():
             raise NotApplicable(f"values of this model exceed float16's largest number ({_LARGEST:.0f}); keep the "
                                 "operators that overflow in float32 (keep_ops)")
-    return [f"cosine to the float32 outputs {_check.agreement(got, wanted):.5f} on one sample"]
+    cosine = _check.agreement(got, wanted)
+    notes = [f"cosine to the float32 outputs {cosine:.5f} on one sample"]
+    if cosine < _LOW_COSINE:
+        notes.append(f"that is low: values above {_LARGEST:.0f} are cut in float16; keep the operators that use them in "
+                     "float32 (keep_ops)")
+    return notes
