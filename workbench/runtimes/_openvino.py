@@ -66,8 +66,12 @@ def preload() -> None:
     import openvino  # noqa: F401
 
 
-def open_session(request: SessionRequest) -> OpenVinoSession:
+def open_session(request: SessionRequest, *, counters: bool = False) -> OpenVinoSession:
     """Reads and compiles a model; nothing is cached on disk.
+
+    Args:
+        request: see :class:`SessionRequest`.
+        counters: keep the time of each node, for the profiler.
 
     Raises:
         InputError: the file cannot be loaded or compiled, or the CPU lacks the precision that was asked for.
@@ -85,14 +89,15 @@ def open_session(request: SessionRequest) -> OpenVinoSession:
         raise MissingError(f"OpenVINO does not see a {device} (it has: {', '.join(found) or 'none'}); install the "
                            f"device's driver, or choose device cpu")
     _refuse_absent_precision(core, device, request.settings)
-    return OpenVinoSession(core, request, _read(core, request), openvino.__version__)
+    return OpenVinoSession(core, request, _read(core, request), openvino.__version__, counters)
 
 
 class OpenVinoSession:
     """See :class:`workbench.runtimes.base.Session`."""
 
-    def __init__(self, core: Any, request: SessionRequest, model: Any, version: str) -> None:
+    def __init__(self, core: Any, request: SessionRequest, model: Any, version: str, counters: bool) -> None:
         self._core, self._request, self._model, self._version = core, request, model, version
+        self._counters = counters
         names = _tflite_names(request.path) if request.format is ModelFormat.TFLITE else {}
         self.inputs = tuple(_spec(p, names) for p in model.inputs)
         self.outputs = _unique(tuple(_spec(p, names) for p in model.outputs))
@@ -109,6 +114,11 @@ class OpenVinoSession:
     def compiled(self) -> Any:
         """OpenVINO's own compiled model, for the profiler."""
         return self._compiled
+
+    @property
+    def request(self) -> Any:
+        """OpenVINO's own infer request, for the profiler."""
+        return self._infer
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One forward pass; outputs are copies that stay valid.
@@ -168,6 +178,8 @@ class OpenVinoSession:
         config: dict[str, Any] = {"PERFORMANCE_HINT": _HINTS[settings.hint]}
         if settings.precision:
             config["INFERENCE_PRECISION_HINT"] = settings.precision
+        if self._counters:
+            config["PERF_COUNT"] = True
         if settings.streams:
             config["NUM_STREAMS"] = settings.streams
         if device == "CPU":

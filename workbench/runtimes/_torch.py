@@ -111,9 +111,13 @@ class TorchSession:
             self._forward(example)  # compiles now, so that it counts as loading
 
     @property
-    def device(self) -> Any:
-        """The torch device, for the profiler."""
-        return self._device
+    def module(self) -> Any:
+        """The loaded module, for the profiler."""
+        return self._module
+
+    def run_with(self, call: Callable, feeds: dict[str, np.ndarray]) -> list:
+        """One forward pass through another way to call the module, for the profiler; tensors."""
+        return self._forward([self._tensor(feeds[s.name], s) for s in self.inputs], call)
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One forward pass.
@@ -215,13 +219,14 @@ class TorchSession:
             raise InputError(f"PyTorch cannot freeze {self._request.path.name}: {_cause(error)}; choose mode "
                              "inference") from None
 
-    def _forward(self, tensors: list) -> list:
+    def _forward(self, tensors: list, call: Callable | None = None) -> list:
         torch, mode = self._torch, self._request.settings.mode
+        call = call or self._call
         if mode == "eager":
-            found = self._call(*tensors)
+            found = call(*tensors)
         else:
             with torch.inference_mode():
-                found = self._call(*tensors)
+                found = call(*tensors)
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return [found] if isinstance(found, torch.Tensor) else list(_flatten(torch, found))
