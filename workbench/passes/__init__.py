@@ -12,14 +12,25 @@ __all__ = ["PASSES", "Pass", "PassContext", "PassResult", "get"]
 
 PASSES: tuple[tuple[str, str, str], ...] = (
     ("onnx-convert", "onnx_convert", "OnnxConvert"),
+    ("onnx-normalize", "onnx_normalize", "OnnxNormalize"),
+    ("onnx-simplify", "onnx_simplify", "OnnxSimplify"),
+    ("onnx-freeze-shapes", "onnx_freeze_shapes", "OnnxFreezeShapes"),
+    ("onnx-fold-constants", "onnx_fold_constants", "OnnxFoldConstants"),
+    ("onnx-fuse-transformer", "onnx_fuse_transformer", "OnnxFuseTransformer"),
     ("onnx-graph-level", "onnx_graph_level", "OnnxGraphLevel"),
+    ("onnx-layout-nchwc", "onnx_layout_nchwc", "OnnxLayoutNchwc"),
     ("onnx-float16", "onnx_float16", "OnnxFloat16"),
+    ("onnx-bfloat16", "onnx_bfloat16", "OnnxBfloat16"),
     ("onnx-int8-dynamic", "onnx_int8_dynamic", "OnnxInt8Dynamic"),
     ("onnx-int8-static", "onnx_int8_static", "OnnxInt8Static"),
+    ("onnx-int8-mixed", "onnx_int8_mixed", "OnnxInt8Mixed"),
+    ("onnx-int8w-int16a", "onnx_int8w_int16a", "OnnxInt8wInt16a"),
+    ("onnx-weight-only", "onnx_weight_only", "OnnxWeightOnly"),
     ("tflite-convert", "tflite_convert", "TfliteConvert"),
     ("tflite-dynamic-range", "tflite_dynamic_range", "TfliteDynamicRange"),
     ("tflite-float16", "tflite_float16", "TfliteFloat16"),
     ("tflite-int8", "tflite_int8", "TfliteInt8"),
+    ("tflite-int16x8", "tflite_int16x8", "TfliteInt16x8"),
 )
 
 

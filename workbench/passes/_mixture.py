@@ -68,7 +68,7 @@ class Chooser:
         return self._choice(self._give_back(min(found, key=self._cost)))
 
     def more(self, choice: Choice) -> Choice | None:
-        """The next larger mixture, for when the real graph falls short of the simulated one; None when there is none."""
+        """The next larger mixture, for when the real graph falls short of the simulation; None when there is none."""
         kept = [n for n in choice.keep_float if n not in self._always]
         rest = [n for n in self._orders[0] if n not in kept]
         room = self._limit - len(kept)

@@ -16,7 +16,7 @@ from ._node_times import node_times
 from .base import Pass, PassContext, PassResult
 
 _MOST_BUILDS = 5  # real graphs tried when the simulated choice falls short
-_CHECKED = {"cosine": 12, "top1": 64, "accuracy": 128}
+_CHECKED = {"cosine": 24, "top1": 64, "accuracy": 128}
 _ENOUGH_TO_HOLD_OUT = 16
 _SHOWN = 4
 
@@ -35,7 +35,8 @@ class Settings(SettingsBase):
                           "slow), or without the outliers (percentile)", choices=tuple(_qdq.METHODS))
     percentile: float = setting(99.999, "Share of the values inside the range, for method percentile", low=90.0,
                                 high=100.0, advanced=True)
-    calibration_samples: int = setting(64, "Samples used: three quarters find ranges, the rest judge", low=1, high=10000)
+    calibration_samples: int = setting(64, "Samples used: three quarters find ranges, the rest judge", low=1,
+                                       high=10000)
     reduce_range: str = setting("auto", _onnx_int8.REDUCE_HELP, choices=("auto", "on", "off"))
     exclude_nodes: tuple = setting((), "Names of nodes to keep in float whatever the ranking says", advanced=True)
     int8_nodes: tuple = setting((), "Names of nodes to quantize whatever the ranking says", advanced=True)
@@ -202,7 +203,8 @@ def _notes(study: _Study, ranking: list, details: dict[str, Any], settings: Sett
         lines.append(f"kept in float: {shown}; they take {share:.0%} of the float model's time")
     word = "meets" if details["target_met"] else "misses"
     lines.append(f"{settings.metric} {details['fidelity']:.4f} on {details['samples_checked']} calibration samples "
-                 f"{word} the target {settings.target:g}; with everything in INT8 it is {details['fidelity_all_int8']:.4f}")
+                 f"{word} the target {settings.target:g}; with everything in INT8 it is "
+                 f"{details['fidelity_all_int8']:.4f}")
     if not details["target_met"]:
         lines.append("the target is not met: allow more float nodes, or lower it")
     if not _cpu.has_int8_dot():
