@@ -12,7 +12,7 @@ from . import graph_bundle, graph_pack, graph_still
 
 MOST_BYTES = 24_000_000  # of packed data: above it a page would choke on its own weight
 _STYLE = """
-body { margin: 0; color: #1f2328; background: #fff; font: 13px/1.4 "Segoe UI", "Helvetica Neue", Roboto, Arial, sans-serif }
+body { margin: 0; color: #1f2328; background: #fff; font: 13px/1.4 "Segoe UI", "Helvetica Neue", Roboto, sans-serif }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #111; } }
 .graphdiff-still { padding: 12px; }
 .graphdiff-still img { width: 100%; max-width: 1240px; height: auto; background: #fff; }

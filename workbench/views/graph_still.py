@@ -41,7 +41,7 @@ def png(columns: dict[str, Any]) -> bytes:
         pen.text((MARGIN, height - 22), f"and {shown.hidden} more rows", MUTED)
     _changes(pen, changes)
     out = io.BytesIO()
-    image.quantize(64, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    image.quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, "PNG")
     return out.getvalue()
 
 
