@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .. import feeds
+from .. import model as models
 from ..errors import InputError
 from ..model import Model, TensorSpec
 from .base import PassContext
@@ -19,22 +22,25 @@ def sample(context: PassContext, specs: tuple[TensorSpec, ...], model: Model) ->
     """
     if context.calibration:
         return feeds.bind(context.calibration[0], specs)
-    pinned = dict(model.fix)
+    sizes = _sizes(specs, model)
     rng = np.random.default_rng(context.seed)
     made = {}
     for spec in specs:
         if spec.dtype in ("str", "unknown", "bfloat16"):
             return None
-        made[spec.name] = _guess(spec, pinned.get(spec.name), rng)
+        floats = np.dtype(spec.dtype).kind == "f"
+        made[spec.name] = (rng.random(sizes[spec.name], dtype=np.float32).astype(spec.dtype) if floats
+                           else np.ones(sizes[spec.name], dtype=spec.dtype))
     return made
 
 
-def _guess(spec: TensorSpec, pinned: tuple[int, ...] | None, rng: np.random.Generator) -> np.ndarray:
-    shape = pinned or tuple(
-        d if isinstance(d, int) and d > 0 else 1 if axis == 0 else _GUESSED_SIZE for axis, d in enumerate(spec.shape))
-    if np.dtype(spec.dtype).kind == "f":
-        return rng.random(shape, dtype=np.float32).astype(spec.dtype)
-    return np.ones(shape, dtype=spec.dtype)
+def _sizes(specs: tuple[TensorSpec, ...], model: Model) -> dict[str, tuple[int, ...]]:
+    """Sizes that the user pinned or the file fixes; a guess where the model leaves more open than the batch."""
+    try:
+        return {n: tuple(s) for n, s in models.resolve_inputs(replace(model, inputs=specs)).items()}
+    except InputError:
+        return {s.name: tuple(d if isinstance(d, int) and d > 0 else 1 if axis == 0 else _GUESSED_SIZE
+                              for axis, d in enumerate(s.shape)) for s in specs}
 
 
 def calibration(context: PassContext, specs: tuple[TensorSpec, ...], limit: int) -> list[dict[str, np.ndarray]]:
