@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from . import naming, ops
 from .extend import Extender
 from .graph import Node
@@ -15,10 +18,11 @@ class Anchors:
 
     Attributes:
         pair: tensor after -> tensor before with the same value.
-        how: tensor after -> 'same' (same operator on the same values), 'name', 'node', 'origin', 'place' (position among the
-            graph's outputs) or 'form' (another form of an anchored tensor).
+        how: tensor after -> 'same' (same operator on the same values), 'name', 'node', 'origin', 'place' (position
+            among the graph's outputs) or 'form' (another form of an anchored tensor).
         forms: tensor after -> changes of form on the way from the anchored tensor.
         number: value numbers of the tensors after; anchored ones share that of their counterpart.
+        tied: the numbers of anchored tensors.
     """
 
     def __init__(self, before: Before, after: Index, numbers: Numbers) -> None:
@@ -27,8 +31,10 @@ class Anchors:
         self.how: dict[str, str] = {}
         self.forms: dict[str, frozenset[str]] = {}
         self.number: dict[str, int] = {}
+        self.tied: set[int] = set()
         self._hints = Hints(before.index, after)
         self._extender = Extender(before, self)
+        self._one_format = before.index.graph.format == after.graph.format
         self._inputs()
         self._constants()
         for i, node in enumerate(after.nodes):
@@ -79,8 +85,12 @@ class Anchors:
                 continue
             number = self._numbers.known((key, place))
             same = self.before.members.get(number, ()) if number is not None else ()
+            if same and self._in_form(node) and not self._agreed(node, name, same):
+                same = ()
             if same:
-                self._tie(name, self._hints.best(node, place, name, same), "same")
+                clamped = self._clamped_later(name, number)
+                self._tie(name, name if clamped else self._hints.best(node, place, name, same),
+                          "name" if clamped else "same")
                 continue
             if self.after.passes_on(i) and place == 0 and name not in self.before.of:
                 self._carry(name, node.inputs[0], "same")
@@ -92,12 +102,28 @@ class Anchors:
             else:
                 self.number[name] = self._numbers.of((key, place))
 
+    def _in_form(self, node: Node) -> bool:
+        """Reads values whose places have changed, which matters to all but elementwise operators."""
+        return not ops.elementwise(node.op) and any(
+            self.forms.get(t, frozenset()) & {"transposed", "reshaped"} for t in node.inputs if t)
+
+    def _agreed(self, node: Node, name: str, same: Sequence[str]) -> bool:
+        """Names and sizes confirm what the value numbers say."""
+        label = self.before.index.by_name.get(node.name)
+        named = name in same or (label is not None and set(self.before.index.nodes[label].outputs) & set(same))
+        return bool(named) and self._fits(same[0], name)
+
     def _by_hint(self, i: int, node: Node, place: int, name: str, form: str) -> bool:
         for candidate, how in self._hints.of(i, place, name):
             maker = self.before.index.producer(candidate)
-            if maker is None or ops.conflict(maker.op, node.op):
+            if maker is None or (ops.conflict(maker.op, node.op) and not (candidate == name and self._one_format)):
                 continue
+            if form and self.pair.get(node.inputs[0]) == candidate:  # its input has that value already
+                return False
             if form and maker.op != node.op:  # a carrier named after what it carries
+                if form == "quantized" and self._clamps(maker, node):
+                    self._tie(name, candidate, how)
+                    return True
                 self._backwards(node.inputs[0], candidate, how)
                 continue
             found = candidate if form else self._extender.extend(candidate, node, name)
@@ -105,6 +131,20 @@ class Anchors:
                 self._tie(name, found, how)
                 return True
         return False
+
+    def _clamps(self, maker: Node, node: Node) -> bool:
+        """Quantizing to a range that starts at zero does what the activation did, so quantizers drop it."""
+        if ops.family(maker.op) != "activation" or not ops.plain(node.op).startswith(("Quantize", "QUANTIZE")):
+            return False
+        return self.before.get(maker.inputs[0]) == self._get(node.inputs[0])
+
+    def _clamped_later(self, name: str, number: int | None) -> bool:
+        """A quantizer took an activation out, let its maker write to the activation's result, and quantizes that."""
+        maker = self.before.index.producer(name)
+        if maker is None or ops.family(maker.op) != "activation" or self.before.get(maker.inputs[0]) != number:
+            return False
+        users = [self.after.nodes[i] for i in self.after.users.get(name, ())]
+        return bool(users) and all(ops.plain(u.op) == "QuantizeLinear" for u in users)
 
     def _backwards(self, source: str, candidate: str, how: str) -> None:
         """A carrier's result has the name of a tensor before: so its input holds that value too."""
@@ -129,6 +169,7 @@ class Anchors:
 
     def _tie(self, name: str, old: str, how: str) -> None:
         self.pair[name], self.how[name], self.number[name] = old, how, self.before.get(old)
+        self.tied.add(self.number[name])
 
     def _get(self, name: str) -> int:
         if name not in self.number:
@@ -143,9 +184,5 @@ class Anchors:
         a, b = self.before.index.tensor(old).shape, self.after.tensor(new).shape
         if a is None or b is None or not all(isinstance(d, int) for d in (*a, *b)):
             return True
-        count_a, count_b = 1, 1
-        for d in a:
-            count_a *= d
-        for d in b:
-            count_b *= d
-        return count_a == count_b or (len(a) == len(b) == 4 and a[0] == b[0] and a[2:] == b[2:] and a[1] < b[1] < a[1] + 16)
+        padded = len(a) == len(b) == 4 and a[0] == b[0] and a[2:] == b[2:] and a[1] < b[1] < a[1] + 16
+        return padded or math.prod(a) == math.prod(b)

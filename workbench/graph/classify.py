@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import normal, ops
 from .anchors import Anchors
+from .dtypes import QUANTIZED
 from .graph import Node
 from .groups import Group
 from .index import Index
@@ -11,6 +12,10 @@ from .leftovers import left_groups
 from .numbering import Before
 from .regions import Region, Regions
 from .summaries import short, summary
+
+_FORMS = {"quantized": "in another precision", "blocked": "in another memory layout", "cast": "in another type",
+          "transposed": "with its axes in another order", "reshaped": "in another shape", "same": "unchanged"}
+_HEAVY = ("convolution", "transposed convolution", "matrix product", "recurrence")
 
 
 class Classifier:
@@ -98,7 +103,8 @@ class Classifier:
     def _one_to_one(self, old: Node, new: Node, region: Region) -> tuple[str, str]:
         how = self._anchors.how.get(region.results[0], "") if region.results else ""
         if ops.numbering_name(old.op) != ops.numbering_name(new.op):
-            return "rewritten", f"{short(old.op)} is {short(new.op)} now: same inputs, and its result is " + self._result(region)
+            words = f"{short(old.op)} is {short(new.op)} now: same inputs, and its result is "
+            return "rewritten", words + self._result(region)
         if normal.attributes(old) != normal.attributes(new):
             return "rewritten", f"same operator on the same inputs with other attributes: {self._changed(old, new)}"
         if old.op != new.op:
@@ -145,10 +151,23 @@ class Classifier:
         return f"'{old}'" if old == tensor else f"'{old}' under another name"
 
     def _same_leaves(self, region: Region) -> bool:
-        """Both sides read the same values (constants and shape computations left out)."""
-        mine = {self._anchors.number.get(t) for i in region.after for t in self._after.nodes[i].inputs
-                if t and t not in self._after.settled and self._after.maker.get(t) not in region.after}
-        return mine <= region.leaves or region.leaves <= mine
+        """Both sides read the same values, whatever their form (constants and shape computations left out)."""
+        inside = set(region.after)
+        mine = {t for i in region.after for t in self._after.nodes[i].inputs
+                if t and t not in self._after.settled and self._after.maker.get(t) not in inside}
+        new = [self._numbers_after(t) for t in mine]
+        old = [{self._before.get(t) for t in self._before.index.forms(leaf)} for leaf in region.leaves]
+        all_old, all_new = set().union(*old), set().union(*new)
+        return all(numbers & all_old for numbers in new) or all(numbers & all_new for numbers in old)
+
+    def _numbers_after(self, tensor: str) -> set[int]:
+        """Value numbers of a tensor after and of what it is a form of."""
+        found: set[int] = set()
+        for name in self._after.forms(tensor):
+            found.add(self._anchors.number.get(name, -1))
+            if name in self._anchors.pair:
+                found.update(self._before.get(t) for t in self._before.index.forms(self._anchors.pair[name]))
+        return found
 
     def _unlike(self, before: list[Node], after: list[Node], region: Region) -> tuple[str, str]:
         return "unexplained", "the two sides read different values, so nothing shows that they compute the same"
@@ -156,29 +175,50 @@ class Classifier:
     def _became_quantized(self, before: list[Node], after: list[Node]) -> bool:
         if any(ops.is_quantized(n.op) or ops.CARRIERS.get(n.op) == "quantized" for n in before):
             return False
-        if any(ops.is_quantized(n.op) for n in after):
+        if any(ops.is_quantized(n.op) or ops.CARRIERS.get(n.op) == "quantized" for n in after):
             return True
-        return any("quantized" in self._anchors.forms.get(t, ()) for n in after for t in n.inputs)
+        if self._integer(after[-1], self._after) and not self._integer(before[-1], self._before.index):
+            return True
+        return any(self._reads_dequantized(n) and (ops.family(n.op) in _HEAVY or self._is_quantized_next(n))
+                   for n in after)
+
+    @staticmethod
+    def _integer(node: Node, index: Index) -> bool:
+        return bool(node.outputs) and index.tensor(node.outputs[0]).dtype in QUANTIZED
+
+    def _reads_dequantized(self, node: Node) -> bool:
+        return any("quantized" in self._anchors.forms.get(t, ()) for t in node.inputs if t)
+
+    def _is_quantized_next(self, node: Node) -> bool:
+        users = (self._after.nodes[i] for t in node.outputs for i in self._after.users.get(t, ()))
+        return any(ops.plain(u.op) in ("QuantizeLinear", "QUANTIZE") for u in users)
 
     def _quantized_evidence(self, before: list[Node], after: list[Node]) -> str:
+        main = after[-1]
+        dropped = [n for n in before if ops.family(n.op) == "activation" and len(before) > 1]
+        tail = f"; the range of its result does what {short(dropped[0].op)} did" if dropped and len(after) == 1 and (
+            ops.family(main.op) != "activation") and not main.attributes.get("activation") else ""
         if any(ops.is_quantized(n.op) for n in after):
-            return f"{short(after[-1].op)} computes the same from integers and scales"
-        return "same operator between dequantize and quantize nodes: a runtime computes it with integers"
+            return f"{short(main.op)} computes the same with integers and scales{tail}"
+        if ops.CARRIERS.get(main.op) == "quantized":
+            return f"quantizing to a range that starts at zero does what {short(before[-1].op)} did"
+        if self._integer(main, self._after):
+            return f"same operator on integers{tail}"
+        return f"same operator between dequantize and quantize nodes, which runtimes compute with integers{tail}"
 
     def _extra(self, i: int, region: Region) -> Group:
         node = self._after.nodes[i]
         if self._after.is_carrier(i):
             return self._inserted(i)
         twin = self._after.nodes[region.after[-1]]
-        return self._group([], [i], "inserted", f"a second copy of '{twin.name}': {short(node.op)} is computed again here")
+        words = f"a second copy of '{twin.name}': {short(node.op)} is computed again here"
+        return self._group([], [i], "inserted", words)
 
     def _inserted(self, i: int) -> Group:
         node = self._after.nodes[i]
         form = self._after.is_carrier(i)
         source = self._anchors.pair.get(node.inputs[0], node.inputs[0]) if node.inputs else ""
-        why = {"quantized": f"gives '{source}' in another precision", "blocked": f"gives '{source}' in another memory layout",
-               "cast": f"gives '{source}' in another type", "transposed": f"gives '{source}' with its axes in another order",
-               "same": f"passes '{source}' on"}.get(form, "it has no counterpart before")
+        why = f"gives '{source}' {_FORMS[form]}" if form else "it has no counterpart before"
         if form:
             return self._group([], [i], "inserted", why)
         return self._group([], [i], "unexplained", why)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from . import ops
 from .graph import Node
 from .numbering import Before
+from .readers.constants import digest
 
 if TYPE_CHECKING:
     from .anchors import Anchors
 
 _STEPS = 4
-_SUMS = ("Add", "Sum")
-_WITH_SUM = ("FusedConv", "Conv", "NhwcFusedConv")  # the fourth input is added before the activation
+_WALK = 16  # nodes looked at behind a tensor
 _QUANTIZED = ("int8", "uint8")
+# Zero points at the lower end of the range: nothing below zero can be told.
+_LOWEST = {digest(value, dtype, shape) for value, dtype in ((b"\0", "uint8"), (b"\x80", "int8"))
+           for shape in ((), (1,))}
 
 
 class Extender:
@@ -25,30 +29,59 @@ class Extender:
 
     def extend(self, tensor: str, node: Node, output: str) -> str:
         """The tensor before that ``output`` of a node after really holds, given that names point to ``tensor``."""
-        name = ops.plain(node.op)
-        if node.op.startswith(ops.MS) and name in _WITH_SUM and len(node.inputs) > 3 and node.inputs[3]:
-            tensor = self._over_sum(tensor, self._anchors.pair.get(node.inputs[3]))
+        tensor = self._over_operands(tensor, node)
         activation = node.attributes.get("activation")
         if activation and node.op.startswith(ops.MS):
             tensor = self._over(tensor, (str(activation),))
-        return self._to_quantized(tensor, node, output)
+        return self._over_clamp(self._to_quantized(tensor, node, output), node, output)
 
-    def _over_sum(self, tensor: str, other: str | None) -> str:
-        if other is None:
-            return self._over(tensor, _SUMS)
-        wanted = self._before.get(other)
+    def _over_operands(self, tensor: str, node: Node) -> str:
+        """Moves over operators whose other operands the node after reads too: a bias, or the other side of a sum."""
         maker = self._before.index.producer(tensor)
-        if maker is not None and maker.op in _SUMS and wanted in [self._before.get(t) for t in maker.inputs if t]:
+        if maker is None or maker.op == node.op or len(node.inputs) < 3:
             return tensor
-        found = tensor
+        reads = Counter(self._anchors.number.get(t) for t in node.inputs if t)
+        left = reads - self._consumed(tensor)
         for _ in range(_STEPS):
-            user = self._single_user(found)
-            if user is None:
+            user = self._single_user(tensor)
+            if user is None or len(user.inputs) < 2:
                 return tensor
-            found = user.outputs[0]
-            if user.op in _SUMS and wanted in [self._before.get(t) for t in user.inputs if t]:
-                return found
+            others = Counter(self._before.get(t) for t in user.inputs if t and t != tensor)
+            if not others or others - left:
+                return tensor
+            left -= others
+            tensor = user.outputs[0]
         return tensor
+
+    def _consumed(self, tensor: str) -> Counter:
+        """Values that the operators behind a tensor read, as far back as anchored tensors."""
+        index, found, todo = self._before.index, Counter(), [tensor]
+        for _ in range(_WALK):
+            if not todo:
+                break
+            maker = index.producer(todo.pop())
+            for name in maker.inputs if maker is not None else ():
+                number = self._before.get(name) if name else None
+                if number is None:
+                    continue
+                found[number] += 1
+                if name in index.maker and number not in self._anchors.tied:
+                    todo.append(name)
+        return found
+
+    def _over_clamp(self, tensor: str, node: Node, output: str) -> str:
+        """An integer operator whose range starts at zero also does the Relu behind it, which is then gone."""
+        if self._anchors.after.tensor(output).dtype not in _QUANTIZED or not ops.is_quantized(node.op):
+            return tensor
+        user = self._single_user(tensor)
+        if user is None or user.op not in ("Relu", "Clip") or user.outputs[0] in self._anchors.after.maker:
+            return tensor
+        lowest = any(self._anchors.after.tensor(t).digest in _LOWEST for t in node.inputs[1:] if t)
+        return user.outputs[0] if lowest and not self._survives(user) else tensor
+
+    def _survives(self, node: Node) -> bool:
+        """The activation itself is still there, under its own or a derived name."""
+        return node.name in self._anchors.after.by_name or f"{node.name}_quant" in self._anchors.after.by_name
 
     def _over(self, tensor: str, wanted: tuple[str, ...]) -> str:
         maker = self._before.index.producer(tensor)

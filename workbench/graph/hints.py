@@ -15,19 +15,21 @@ class Hints:
     def __init__(self, before: Index, after: Index) -> None:
         self._before, self._after = before, after
         # A tensor that still exists under its own name, made by a real operator, is not also somebody else's origin.
-        self._taken = {t for t in after.maker if t in before.maker and not after.is_carrier(after.maker[t])}
+        self._taken = {t for t, i in after.maker.items() if t in before.maker and (
+            not after.is_carrier(i) or before.nodes[before.maker[t]].op == after.nodes[i].op)}
         self._layers = before.graph.format in ("keras", "keras2")
 
     def of(self, i: int, place: int, name: str) -> Iterator[tuple[str, str]]:
         """(tensor before, 'name' | 'node' | 'origin') in order of trust."""
         node = self._after.nodes[i]
         made = self._before.maker
-        if name in made and not self._moved(node, name):
-            yield name, "name"
+        if not self._moved(node, name):
+            if name in made:
+                yield name, "name"
+            for origin in naming.origins(name):
+                if origin in made and origin not in self._taken:
+                    yield origin, "name"
         yield from self._by_node(node, place, name)
-        for origin in naming.origins(name):
-            if origin in made and origin not in self._taken:
-                yield origin, "name"
         yield from self._by_origin(node, place)
 
     def best(self, node: Node, place: int, name: str, same: Sequence[str]) -> str:
@@ -41,7 +43,7 @@ class Hints:
         return next((t for t in same if t in wanted), same[0])
 
     def _moved(self, node: Node, name: str) -> bool:
-        """ONNX Runtime's layout pass names outputs after nodes; the name then belongs to the node, not to the tensor."""
+        """ONNX Runtime's layout pass names outputs after nodes: such a name belongs to the node, not to the tensor."""
         return name == node.name or name in naming.origins(node.name)
 
     def _by_node(self, node: Node, place: int, name: str) -> Iterator[tuple[str, str]]:

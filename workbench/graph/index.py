@@ -54,7 +54,12 @@ class Index:
     @cached_property
     def settled(self) -> frozenset[str]:
         """Constants, and results that the inputs' sizes determine."""
-        return self.constants | {t.name for t in self.graph.tensors.values() if t.digest}
+        found = set(self.constants)
+        found.update(t.name for t in self.graph.tensors.values() if t.digest)
+        for node in self.nodes:
+            if node.inputs and plain(node.op) not in _NEVER_FOLDED and all(t in found for t in node.inputs if t):
+                found.update(t for t in node.outputs if t)
+        return frozenset(found)
 
     @cached_property
     def alive(self) -> frozenset[int]:
@@ -96,6 +101,26 @@ class Index:
             perm = node.attributes.get("perm")
             return bool(perm) and list(perm) == sorted(perm)
         return False
+
+    def real_maker(self, tensor: str) -> int | None:
+        """The node that computes a tensor, looking back through nodes that only pass it on."""
+        i = self.maker.get(tensor)
+        while i is not None and self.passes_on(i):
+            tensor = self.nodes[i].inputs[0]
+            i = self.maker.get(tensor)
+        return i
+
+    def forms(self, tensor: str) -> list[str]:
+        """The tensor, and those that it is another form of: back through casts, reshapes, transposes, quantization."""
+        found = [tensor]
+        i = self.maker.get(tensor)
+        while i is not None and (self.is_carrier(i) or self.passes_on(i)):
+            tensor = next((t for t in self.nodes[i].inputs[:1] if t), "")
+            if not tensor:
+                break
+            found.append(tensor)
+            i = self.maker.get(tensor)
+        return found
 
     def is_carrier(self, i: int) -> str:
         """'quantized', 'blocked', 'cast', 'transposed' or 'same' for nodes that change only the form; else ''."""

@@ -22,22 +22,25 @@ CARRIERS: dict[str, str] = {
     NCHWC + "ReorderInput": "blocked", NCHWC + "ReorderOutput": "blocked", "Reorder": "blocked",
     "Cast": "cast", "CAST": "cast", "Convert": "cast", "aten._to_copy": "cast",
     "Transpose": "transposed", "TRANSPOSE": "transposed", "aten.permute": "transposed",
+    "Reshape": "reshaped", "Flatten": "reshaped", "Squeeze": "reshaped", "Unsqueeze": "reshaped", "RESHAPE": "reshaped",
+    "SQUEEZE": "reshaped", "EXPAND_DIMS": "reshaped", "ExpandDims": "reshaped", "aten.view": "reshaped",
+    "aten.reshape": "reshaped",
     "Identity": "same", "IdentityN": "same", "MemcpyToHost": "same", "MemcpyFromHost": "same", "Input": "same",
     "Output": "same", "Parameter": "same", "Result": "same",
 }
 # Pass their first input on when a model only predicts.
-PASS_ON = frozenset("Identity Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout "
-                    "AlphaDropout ActivityRegularization aten.dropout aten.detach aten.alias aten.contiguous aten.clone "
-                    "StopGradient PreventGradient Snapshot EnsureShape aten.lift_fresh_copy".split())
+PASS_ON = frozenset("Identity Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise AlphaDropout "
+                    "GaussianDropout ActivityRegularization aten.dropout aten.detach aten.alias aten.contiguous "
+                    "aten.clone StopGradient PreventGradient Snapshot EnsureShape aten.lift_fresh_copy".split())
 # Move values about or change their form, without arithmetic.
 MOVES = frozenset("Reshape Flatten Squeeze Unsqueeze Transpose Cast Identity Expand Slice Pad Tile Concat Split Gather "
                   "Shape Size ConstantOfShape Range Constant CastLike DepthToSpace SpaceToDepth RESHAPE SQUEEZE "
-                  "EXPAND_DIMS TRANSPOSE CAST SHAPE STRIDED_SLICE SLICE PACK UNPACK PAD CONCATENATION SPLIT TILE GATHER "
-                  "ExpandDims StridedSlice Pack Unpack ConcatV2 Fill GatherV2 Permute ZeroPadding2D Convert "
-                  "BroadcastTo aten.view aten.reshape aten.permute aten.squeeze aten.unsqueeze aten.flatten aten.slice "
-                  "aten.cat aten.transpose aten.select aten.expand aten.t aten._to_copy Reorder".split())
-_ACTIVATIONS = ("Relu LeakyRelu Sigmoid Tanh HardSigmoid HardSwish Clip Elu Selu Softplus Gelu QuickGelu FastGelu PRelu "
-                "Relu6 RELU RELU6 LOGISTIC TANH HARD_SWISH LEAKY_RELU ELU GELU PRELU ReLU aten.relu aten.sigmoid "
+                  "EXPAND_DIMS TRANSPOSE CAST SHAPE STRIDED_SLICE SLICE PACK UNPACK PAD CONCATENATION SPLIT TILE "
+                  "GATHER ExpandDims StridedSlice Pack Unpack ConcatV2 Fill GatherV2 Permute ZeroPadding2D Convert "
+                  "BroadcastTo aten.view aten.reshape aten.permute aten.squeeze aten.unsqueeze aten.flatten "
+                  "aten.slice aten.cat aten.transpose aten.select aten.expand aten.t aten._to_copy Reorder".split())
+_ACTIVATIONS = ("Relu LeakyRelu Sigmoid Tanh HardSigmoid HardSwish Clip Elu Selu Softplus Gelu QuickGelu FastGelu "
+                "PRelu Relu6 RELU RELU6 LOGISTIC TANH HARD_SWISH LEAKY_RELU ELU GELU PRELU ReLU aten.relu aten.sigmoid "
                 "aten.silu aten.gelu aten.hardtanh aten.tanh aten.clamp Activation Swish Mish").split()
 _FAMILIES: dict[str, tuple[str, ...]] = {
     "convolution": ("Conv", "FusedConv", "QLinearConv", "ConvInteger", "NhwcFusedConv", "CONV_2D", "CONV_3D",
@@ -93,6 +96,13 @@ def conflict(a: str, b: str) -> bool:
     """Whether two operators cannot be versions of one another (Conv and MatMul; not Conv and Relu)."""
     first, second = family(a), family(b)
     return first != second and first in _DISTINCT and second in _DISTINCT
+
+
+@cache
+def elementwise(op: str) -> bool:
+    """Operators that do not care where a value stands."""
+    return family(op) in ("activation", "sum", "product") or plain(op) in (
+        "Sub", "Div", "Pow", "Sqrt", "Exp", "Log", "Neg", "Abs", "Erf", "Reciprocal", "Where", "Min", "Max", "Not")
 
 
 @cache

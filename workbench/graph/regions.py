@@ -22,14 +22,14 @@ class Region:
         after: positions after; the one that gives the anchored result is last.
         copies: nodes before that compute what a node of this region computes (merged into it).
         results: anchored tensors after that the region gives.
-        leaves: value numbers of what the region reads before, constants left out.
+        leaves: tensors that the region reads before, constants left out.
     """
 
     before: list[int] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
     copies: list[int] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
-    leaves: set[int] = field(default_factory=set)
+    leaves: set[str] = field(default_factory=set)
 
 
 class Regions:
@@ -70,13 +70,16 @@ class Regions:
         """The region of a node whose results have counterparts."""
         node = self._after.nodes[i]
         results = [t for t in node.outputs if self._anchors.how.get(t, "form") != "form" or self._is_backwards(i, t)]
-        makers = [self._before.index.maker.get(self._anchors.pair[t]) for t in results]
+        passing = self._after.passes_on(i)
+        index = self._before.index
+        maker_of = index.maker.get if passing else index.real_maker
+        makers = [maker_of(self._anchors.pair[t]) for t in results]
         if not any(m is not None for m in makers):
             return
         region = Region(after=[i], results=results)
-        for tensor, maker in zip(results, makers, strict=True):
+        for maker in makers:
             if maker is not None:
-                self._slice(maker, region, self._anchors.pair[tensor])
+                self._slice(maker, region)
         if region.before:
             self.found.append(region)
             self._home[i] = region
@@ -89,7 +92,7 @@ class Regions:
     def _is_backwards(self, i: int, tensor: str) -> bool:
         return tensor in self._anchors.pair and not self._after.is_carrier(i)
 
-    def _slice(self, maker: int, region: Region, tensor: str) -> None:
+    def _slice(self, maker: int, region: Region) -> None:
         index, todo, seen = self._before.index, [maker], set()
         while todo:
             i = todo.pop()
@@ -103,7 +106,7 @@ class Regions:
                 if not name or name in index.settled:
                     continue
                 if self._before.get(name) in self._stops or name not in index.maker:
-                    region.leaves.add(self._before.get(name))
+                    region.leaves.add(name)
                 else:
                     todo.append(index.maker[name])
 

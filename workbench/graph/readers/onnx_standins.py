@@ -25,7 +25,7 @@ _TABLE: dict[tuple[str, str], tuple[str, tuple[int, ...], tuple[str, ...]]] = {
     (_NCHWC, "ReorderInput"): ("Identity", (0,), ()),
     (_MS, "FusedGemm"): ("Gemm", (0, 1, 2), _GEMM),
     (_MS, "QGemm"): ("Gemm", (0, 3), ("transA", "transB")),
-    (_MS, "QLinearConv"): ("QLinearConv", (0, 1, 2, 3, 4, 5, 6, 7, 8), _CONV),
+    (_MS, "QLinearConv"): ("Conv", (0, 3), _CONV),
     (_MS, "QLinearAdd"): ("Add", (0, 3), ()),
     (_MS, "QLinearMul"): ("Mul", (0, 3), ()),
     (_MS, "QLinearAveragePool"): ("AveragePool", (0,), (*_POOL, "count_include_pad")),
@@ -42,7 +42,8 @@ _TABLE: dict[tuple[str, str], tuple[str, tuple[int, ...], tuple[str, ...]]] = {
     (_MS, "BiasGelu"): ("Add", (0, 1), ()),
     (_MS, "BiasAdd"): ("Add", (0, 2), ()),
     (_MS, "BiasSoftmax"): ("Add", (0, 1), ()),
-    (_MS, "NhwcMaxPool"): ("Identity", (0,), ()),
+    (_MS, "NhwcMaxPool"): ("MaxPool", (0,), _POOL),
+    (_MS, "NhwcFusedConv"): ("Conv", (0, 1, 2), _CONV),
     (_MS, "GroupNorm"): ("Identity", (0,), ()),
     (_MS, "QuantizeLinear"): ("QuantizeLinear", (0, 1, 2), ("axis",)),
     (_MS, "DequantizeLinear"): ("DequantizeLinear", (0, 1, 2), ("axis",)),
@@ -50,7 +51,8 @@ _TABLE: dict[tuple[str, str], tuple[str, tuple[int, ...], tuple[str, ...]]] = {
 _UNARY = ("QuickGelu", "Gelu", "FastGelu", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "Inverse",
           "MultiHeadAttention", "GroupQueryAttention", "RotaryEmbedding", "BiasDropout", "QAttention")
 _FLOAT_OUTPUT = ("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "DequantizeLinear")
-_TYPE_OF_INPUT = ("QLinearAdd", "QLinearMul", "QGemm", "QLinearMatMul", "QLinearConv")
+_INTEGER_OUTPUT = ("QLinearAdd", "QLinearMul", "QGemm", "QLinearMatMul", "QLinearConv", "QLinearAveragePool",
+                   "QLinearGlobalAveragePool", "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
 
 
 @dataclass
@@ -75,7 +77,7 @@ def replace(graph: Any, opset: int) -> Special:
                 made[index] = new
             if node.op_type in _FLOAT_OUTPUT:
                 special.dtypes[node.output[0]] = "float32"
-            elif node.op_type in _TYPE_OF_INPUT:
+            elif node.op_type in _INTEGER_OUTPUT:
                 special.dtypes[node.output[0]] = "uint8"
     nodes = [n for i, node in enumerate(graph.node) for n in made.get(i, [node])]
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
@@ -110,7 +112,18 @@ def _stand_in(onnx: Any, graph: Any, node: Any, index: int, opset: int) -> list[
     op, positions, kept = _TABLE[key]
     inputs = [node.input[i] for i in positions if i < len(node.input)]
     keep = len(outputs) if op in ("LSTM",) else 1
-    return [_node(onnx, op, inputs, outputs[:keep], node, kept)]
+    made = _node(onnx, op, inputs, outputs[:keep], node, kept)
+    if node.op_type.startswith("Nhwc") or _attribute(node, "channels_last"):
+        return _channels_last(onnx, made, index)
+    return [made]
+
+
+def _channels_last(onnx: Any, node: Any, index: int) -> list[Any]:
+    """The stand-in computes with channels first, so its data is turned on the way in and out."""
+    source, target = node.input[0], node.output[0]
+    node.input[0], node.output[0] = f"__first_{index}", f"__turned_{index}"
+    return [onnx.helper.make_node("Transpose", [source], [node.input[0]], perm=[0, 3, 1, 2]), node,
+            onnx.helper.make_node("Transpose", [node.output[0]], [target], perm=[0, 2, 3, 1])]
 
 
 def _node(onnx: Any, op: str, inputs: list[str], outputs: list[str], node: Any, kept: tuple[str, ...]) -> Any:

@@ -39,6 +39,10 @@ class Types:
         """Whether every result of a graph has a known shape."""
         return all(_openness(self.get(graph.name, o)) < 2 for n in graph.node for o in n.output if o)
 
+    def retype(self, graph: str, name: str, dtype: str) -> None:
+        """Corrects a type and leaves the shape."""
+        self._exact[graph, name] = self._any[name] = (dtype, self.get(graph, name)[1])
+
     def put(self, graph: str, name: str, found: Type) -> None:
         """Keeps the better of what was known and what is told now."""
         old = self._exact.get((graph, name))
@@ -73,12 +77,12 @@ def infer(model: Any, shapes: Mapping[str, tuple[int, ...]] | None) -> Types:
         types.values |= found
         if complete or not found:
             break
-    for name, dtype in special.dtypes.items():
-        known = types.get(light.graph.name, name)
-        types._exact[light.graph.name, name] = types._any[name] = (dtype, known[1])
     for graph, *groups in declared:
         for value in (v for group in groups for v in group):
-            types.put(graph, value.name, _type(value, symbols))
+            if value.name not in special.dtypes:  # a name that now belongs to another tensor, with a stale type
+                types.put(graph, value.name, _type(value, symbols))
+    for name, dtype in special.dtypes.items():
+        types.retype(light.graph.name, name, dtype)
     return types
 
 
