@@ -1,7 +1,7 @@
 """Trains data/cnn.keras and data/separable.keras on the 60,000 training images of Fashion-MNIST.
 
 Run with: python data/make/image_models.py [cnn] [separable]
-Prints the accuracy on the 10,000 test images; a minute or four each on two cores.
+Prints the accuracy on the 10,000 test images; ten to fifty minutes each on two busy cores.
 """
 
 from __future__ import annotations
