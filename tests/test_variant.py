@@ -198,7 +198,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
         folder = cache.workdir()
         (folder / "model").write_bytes(b"x" * 1000)
         os.utime(folder / "model")
-        cache.put(name, folder, {})
+        cache.put(name, folder, {"file": "model"})
         time.sleep(0.01)
         assert cache.get("a") is not None  # keeps it young
         time.sleep(0.01)
@@ -214,7 +214,7 @@ def test_two_writers_of_one_key_both_get_a_whole_entry(tmp_path):
     for cache, text in ((one, "first"), (two, "second")):
         folder = cache.workdir()
         (folder / "model").write_text(text)
-        entries.append(cache.put("key", folder, {"who": text}))
+        entries.append(cache.put("key", folder, {"file": "model", "who": text}))
     assert [e.meta["who"] for e in entries] == ["first", "first"]
     assert (entries[1].folder / "model").read_text() == "first"
     assert not list((tmp_path / "tmp").iterdir())

@@ -51,14 +51,20 @@ class Cache:
         return sum(_size(e) for e in self._folders())
 
     def get(self, key: str) -> Entry | None:
-        """The entry of a key, or None; using it makes it young again."""
+        """The entry of a key, or None; using it makes it young again. A damaged entry is removed."""
         folder = self._entries / key
         try:
             meta = json.loads((folder / _META).read_text("utf-8"))
             os.utime(folder / _META)
+        except FileNotFoundError:
+            meta = None
         except (OSError, ValueError):
-            return None
-        return Entry(folder, meta)
+            meta = {}
+        if meta is not None and not _is_whole(folder, meta):
+            meta = None
+        if meta is None and folder.exists():
+            self._remove(folder)
+        return None if meta is None else Entry(folder, meta)
 
     def workdir(self) -> Path:
         """A fresh empty folder on the same disk, to fill and hand to :meth:`put`."""
@@ -72,6 +78,11 @@ class Cache:
 
     def put(self, key: str, folder: Path, meta: dict[str, Any]) -> Entry:
         """Moves a filled folder in under a key; where another process was first, its entry stays.
+
+        Args:
+            key: content hash.
+            folder: from :meth:`workdir`.
+            meta: JSON values; 'file' names the artefact inside the folder.
 
         Raises:
             InputError: the disk is full or not writable.
@@ -128,6 +139,15 @@ class Cache:
             return
         for folder in stale:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(folder: Path, meta: Any) -> bool:
+    """True when the entry has the artefact that it names, inside its own folder."""
+    name = meta.get("file") if isinstance(meta, dict) else None
+    if not isinstance(name, str):
+        return False
+    path = (folder / name).resolve()
+    return path.exists() and path != folder.resolve() and path.is_relative_to(folder.resolve())
 
 
 def _size(folder: Path) -> int:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from .errors import InputError
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of names"}
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxtuple, _BRIEF.maxstring = 2, 4, 4, 4, 60
 
 
 class Bounds(NamedTuple):
@@ -31,7 +33,7 @@ class Bounds(NamedTuple):
 
 def brief(value: Any) -> str:
     """A value for an error message: short, however large or deeply nested it is."""
-    return reprlib.repr(value)
+    return _BRIEF.repr(value)[:120]
 
 
 def setting(default: Any, help: str, *, low=None, high=None, choices=None, advanced=False) -> Any:
