@@ -29,7 +29,7 @@ function scaled(value, names) {
 }
 
 export function count(n) {
-  return Math.round(n).toLocaleString("en-US");
+  return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ","); // toLocaleString takes 80 ms the first time
 }
 
 export function plural(n, word) {

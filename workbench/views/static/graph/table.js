@@ -11,12 +11,15 @@ export class ChangeTable {
     this.view = view;
     this.sort = { key: "", down: true };
     this.open = new Map(); // pattern key -> rows shown
-    this.patterns = makePatterns(view.model);
+    this.patterns = null;
     this.node = el("div", { class: "gd-changes" });
   }
 
   render() {
-    const { view } = this, metric = view.barMetric, filter = view.filter && view.filter.index;
+    const { view } = this;
+    if (!view.painted) return; // the picture first
+    this.patterns ||= makePatterns(view.model);
+    const metric = view.barMetric, filter = view.filter && view.filter.index;
     const rows = this.patterns.filter((p) => filter === null || filter === undefined || p.status === filter);
     rows.sort((p, q) => this.compare(p, q, metric));
     const columns = [["what", "Change"], ["n", "Count"], ...(metric ? [["before", `${METRICS[metric].title} before`], ["after", "after"]] : [])];
@@ -106,20 +109,31 @@ export function sumOf(model, s, g) {
 
 // Changes of the same operators with the same status are one kind.
 function makePatterns(model) {
-  const found = new Map(), { groups } = model;
+  const found = new Map(), { groups } = model, keys = Object.keys(METRICS);
   for (let g = 0; g < groups.status.length; g += 1) {
-    const parts = [0, 1].map((s) => runs([...groups.of(s, g).subarray(0, 60)].map((i) => shortOp(model.sides[s].op(i)))));
-    const name = model.statuses[groups.status[g]];
-    const text = clean(name === "kept" || !parts[1] ? parts[0] || parts[1] : !parts[0] ? parts[1] : `${parts[0]} → ${parts[1]}`);
-    const key = `${groups.status[g]} ${text}`;
-    if (!found.has(key)) found.set(key, { key, text, status: groups.status[g], groups: [], sums: [{}, {}] });
-    const pattern = found.get(key);
+    const lists = [groups.of(0, g), groups.of(1, g)];
+    let key = `${groups.status[g]}`;
+    for (let s = 0; s < 2; s += 1) {
+      key += ">";
+      for (let i = 0; i < lists[s].length && i < 60; i += 1) key += `${model.sides[s].ops[lists[s][i]]},`;
+    }
+    let pattern = found.get(key);
+    if (!pattern) {
+      pattern = { key, text: patternText(model, g), status: groups.status[g], groups: [], sums: [0, 1].map(() => Object.fromEntries(keys.map((k) => [k, 0]))) };
+      found.set(key, pattern);
+    }
     pattern.groups.push(g);
     for (let s = 0; s < 2; s += 1) {
-      for (const [metric, value] of Object.entries(sumOf(model, s, g))) pattern.sums[s][metric] = (pattern.sums[s][metric] || 0) + value;
+      for (const metric of keys) for (const leaf of lists[s]) pattern.sums[s][metric] += model.sides[s].metric[metric][leaf];
     }
   }
   return [...found.values()];
+}
+
+function patternText(model, g) {
+  const parts = [0, 1].map((s) => runs([...model.groups.of(s, g).subarray(0, 60)].map((i) => shortOp(model.sides[s].op(i)))));
+  const kept = model.statuses[model.groups.status[g]] === "kept";
+  return clean(kept && parts[0] ? parts[0] : parts.filter(Boolean).join(" → "));
 }
 
 // ['Mul', 'Mul', 'Add'] -> '2 Mul + Add'

@@ -144,6 +144,7 @@ export class GraphView {
   ready() {
     this.painted = true;
     legend(this);
+    setTimeout(() => this.panel.table.render(), 0);
     this.host.dataset.ready = "true";
     this.host.dispatchEvent(new CustomEvent("graphdiff-ready"));
   }
