@@ -9,7 +9,8 @@ from importlib import import_module
 
 from ...errors import WorkbenchError
 
-WORKERS = ("onnxruntime_graph", "openvino_graph", "tensorflow_graph", "torch_graph", "onnx_values")
+WORKERS = ("onnxruntime_graph", "openvino_graph", "tensorflow_graph", "torch_graph", "onnx_values",
+           "litert_shapes")
 
 
 def main() -> int:
