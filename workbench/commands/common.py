@@ -49,7 +49,8 @@ def model(source: str, fix: list[str] | None = None) -> Model:
 
     names = [m.name for m in bundled.MODELS]
     if source in names and not Path(source).exists():
-        return bundled.model(source)
+        found, fixes = bundled.model(source), _fixes(fix or [])
+        return load(found, fix=fixes) if fixes else found
     if not Path(source).exists():
         raise InputError(f"no such model: {source}; give a file or folder, or a bundled name: {', '.join(names)}")
     return load(source, fix=_fixes(fix or []))

@@ -24,6 +24,7 @@ from .pool import Stored, WorkerPool
 from .types import Candidate, Feeds, Live, Measurement, Plan, Update
 from .warmup import MOST_RUNS, warm_up
 
+FEWEST_QUESTIONS = 16
 FEWEST_ROUNDS = 3  # below it no interval can be given
 REFILL_S = 0.002
 TELL_S = 0.2
@@ -44,7 +45,7 @@ def measure(candidates: list[Candidate], feeds: Feeds, *, evaluation: Feeds, pla
     Args:
         candidates: at least one, ids distinct.
         feeds: timed runs cycle through these; all candidates begin a round with the same one.
-        evaluation: every candidate answers all of these once, after timing; none are needed.
+        evaluation: every candidate answers these once, after timing (slow ones only the first, see Plan); may be empty.
         plan: how long and how strictly.
         pool: keeps workers for the next call; without one, workers end with the call.
         on_update: called from this thread, at most about five times a second.
@@ -125,6 +126,8 @@ class _Run:
             self._load(stored)
             self._each("warm-up", "warming up", self._warm_up)
             self._time(len(feeds))
+            evaluation = evaluation[:self._most_questions()]
+            self.questions = len(evaluation)
             questions = self.pool.store(evaluation) if evaluation else None
             self._each("fidelity", "checking the answers of", lambda track: self._finish(track, stored, questions))
         finally:
@@ -257,6 +260,11 @@ class _Run:
 
     def _median(self, track: _Track) -> stats.Estimate:
         return stats.median_interval([[m] for m in track.medians], seed=self.plan.seed)
+
+    def _most_questions(self) -> int:
+        """All candidates answer the same questions: as many as the slowest can within the plan's time."""
+        slowest = max((t.run_s for t in self.tracks if not t.failed), default=0.0)
+        return max(FEWEST_QUESTIONS, int(self.plan.fidelity_max_s / max(slowest, 1e-9)))
 
     def _finish(self, track: _Track, stored: Stored, questions: Stored | None) -> None:
         self._facts(track)  # again: the peak and the steady size are those after timing

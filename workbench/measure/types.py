@@ -32,6 +32,8 @@ class Plan:
         warmup_max_s: ceiling of the warm-up, per candidate; one run is dropped whatever it says.
         margin: a ratio whose interval touches 1/(1+margin) .. 1+margin is 'undecided'.
         fidelity_samples: evaluation samples used; 0 for all.
+        fidelity_max_s: aim for the time that the slowest candidate answers them in; slow models answer the first ones
+            only, never fewer than 16 runs.
         seed: of the order of candidates and of the bootstrap.
         load_timeout_s: a worker that imports or loads for longer hangs, and is ended.
         run_timeout_s: the same for one run.
@@ -47,6 +49,7 @@ class Plan:
     warmup_max_s: float = 5.0
     margin: float = 0.02
     fidelity_samples: int = 0
+    fidelity_max_s: float = 20.0
     seed: int = 0
     load_timeout_s: float = 300.0
     run_timeout_s: float = 60.0
@@ -57,7 +60,7 @@ class Plan:
         plan = cls()
         if os.environ.get("WORKBENCH_QUICK") == "1":
             plan = replace(plan, block_s=0.01, rounds_min=5, rounds_max=20, max_s=2.0, warmup_max_s=1.0,
-                           fidelity_samples=200)
+                           fidelity_samples=200, fidelity_max_s=5.0)
         return plan
 
 
