@@ -45,7 +45,7 @@ def pack(payload: dict[str, Any]) -> bytes:
 def deflate(packed: dict[str, Any]) -> bytes:
     """Columns as zlib bytes."""
     text = json.dumps(packed, separators=(",", ":"), allow_nan=False)
-    return zlib.compress(text.encode("utf-8", "replace"), 6)
+    return zlib.compress(text.encode("utf-8", "replace"), 4)
 
 
 def columns(payload: dict[str, Any]) -> dict[str, Any]:
