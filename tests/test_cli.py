@@ -65,7 +65,7 @@ def test_inspect_bundled_model():
 
 def check_measure(found: dict) -> None:
     low, high = found["interval_s"]
-    assert 0 < low <= found["median_s"] <= high and found["samples"] >= 10
+    assert 0 < low <= found["median_s"] <= high and found["samples"] >= 3
     assert found["environment"]["cpu_model"]
 
 
