@@ -14,6 +14,7 @@ from onnx import helper as h
 
 from tests import runtime_parts
 from workbench.errors import InputError, NotApplicable, WorkerError
+from workbench.graph.graph import Node
 from workbench.model import ModelFormat as F
 from workbench.profile import process, profile, roofline, run
 from workbench.profile.names import Names
@@ -217,6 +218,34 @@ def test_runtime_names_are_matched_to_the_file():
     assert names.of("Conv_2_quantized") == ("Conv_2",)
     assert names.of("fused", ("Conv_2", "Mul_9", "411")) == ("Conv_2", "411")
     assert names.of("strange") == ()
+
+
+def test_a_fused_product_takes_the_chain_that_it_ends():
+    """ONNX Runtime calls Conv+Add+Relu after the Relu's tensor: the Conv's operations must not get lost."""
+    nodes = [Node("Conv_1", "Conv", ("x", "w"), ("c",)), Node("Add_2", "Add", ("c", "bias"), ("a",)),
+             Node("Relu_3", "Relu", ("a",), ("r",)), Node("Mul_4", "Mul", ("r", "a"), ("m",))]
+    names = Names(nodes)
+    assert names.of("r_nchwc", (), "com.microsoft.nchwc.Conv") == ("Relu_3", "Add_2", "Conv_1")
+    assert names.of("r", (), "Relu") == ("Relu_3",)
+    assert names.of("m", (), "Conv") == ("Mul_4",), "it forks: no guess"
+    assert names.of("c_token_7", (), "Conv") == ("Conv_1",)
+
+
+# --- the shell ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_a_table_and_json(ocr_models, capsys):
+    from workbench import cli
+
+    asked = ["profile", str(ocr_models[0]), "--fix", "input1=1,1,64,32", "--runs", "30"]
+    assert cli.main([*asked, "--top", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "end to end" in shown and "Gemm" in shown and "more nodes" in shown and "RANDOM INPUTS" in shown
+    assert cli.main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] >= 30 and sum(r["share"] for r in told["rows"] if r["nodes"]) > 0.9
+    assert cli.main(["profile", str(ocr_models[0]), "--runs", "3"]) == 2
+    assert "at least 30" in capsys.readouterr().err
 
 
 # --- roofline -----------------------------------------------------------------------------------------------------

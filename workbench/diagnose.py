@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import passes, units
+from .profile.ops import MOVES, SCALES, is_compute, kind
 from .results import Result
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ NOTABLE = 0.10  # share of the time above which a cause is worth a line
 MOST = 0.5
 _DOT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 _HALF = {"avx512_fp16", "asimdhp", "sve", "sve2"}
-_COMPUTE = ("conv", "gemm", "matmul", "fullyconnected", "linear", "lstm", "gru", "rnn", "addmm", "attention",
-            "convolution", "einsum", "inner")
-_SCALES = ("quantizelinear", "dequantizelinear", "fakequantize", "quantize", "dequantize")
-_MOVES = ("cast", "convert", "transpose", "reorder", "reorderinput", "reorderoutput", "permute", "to", "to_mkldnn",
-          "to_dense", "layout", "_to_copy", "contiguous", "clone")
 _INTEGERS = ("int8", "uint8", "i8", "u8", "int32", "i32")
 _READABLE_BYTES = 2**31  # protobuf's limit; a larger file keeps its weights apart
 _SMALL_NODE_S = 30e-6  # a hand-over between threads costs some microseconds
@@ -115,19 +111,6 @@ class Case:
         return None if profile is None else sum(r.share for r in profile.rows if kind(r.op) in ops)
 
 
-def kind(op: str) -> str:
-    """'aten.conv2d.default', 'aten::to', 'com.microsoft.QLinearConv' -> the bare name in small letters."""
-    if op.startswith("aten."):
-        return op.split(".")[1].lower()
-    return op.replace("::", ".").split(".")[-1].lower()
-
-
-def is_compute(op: str) -> bool:
-    """Whether an operator multiplies matrices."""
-    name = kind(op)
-    return name not in _MOVES and not name.endswith(_SCALES) and any(word in name for word in _COMPUTE)
-
-
 def runs_in_float(row: Row) -> bool:
     """Whether a compute node works on floats; integer operators that give out floats do not."""
     name = kind(row.op)
@@ -151,10 +134,10 @@ def optimizations_off(case: Case) -> Cause | None:
 
 def qdq_unfused(case: Case) -> Cause | None:
     """Pairs of QuantizeLinear and DequantizeLinear that run as nodes of their own, around nodes that run in float."""
-    share = case.share(_SCALES)
+    share = case.share(SCALES)
     if not share or share < NOTABLE or kind_is_dynamic(case):
         return None
-    count = sum(kind(r.op) in _SCALES for r in case.profile.rows)
+    count = sum(kind(r.op) in SCALES for r in case.profile.rows)
     between = [r for r in case.profile.rows if meant_for_int8(case, r)]
     share += sum(r.share for r in between)
     told = f"; {len(between)} nodes between them run in float instead of INT8" if between else ""
@@ -219,11 +202,11 @@ def dynamic_convolutions(case: Case) -> Cause | None:
 
 def conversions(case: Case) -> Cause | None:
     """Casts, transposes and layout changes that the variant runs more of than the baseline."""
-    share = case.share(_MOVES)
-    before = case.share(_MOVES, case.baseline_profile) if case.baseline_profile else 0.0
+    share = case.share(MOVES)
+    before = case.share(MOVES, case.baseline_profile) if case.baseline_profile else 0.0
     if not share or share < NOTABLE or share < (before or 0) + NOTABLE / 2 or emulated_half(case):
         return None
-    count = Counter(r.op for r in case.profile.rows if kind(r.op) in _MOVES)
+    count = Counter(r.op for r in case.profile.rows if kind(r.op) in MOVES)
     which = ", ".join(f"{n} {op}" for op, n in count.most_common(3))
     return Cause("conversions", "Casts and layout changes were inserted",
                  f"{which} take {share:.0%} of the time" + (f", in the baseline {before:.0%}" if before else ""),

@@ -1,38 +1,77 @@
-"""Which node of the neutral graph a runtime's node is: by name, by its origins, by what runtimes append to names."""
+"""Which nodes of the neutral graph a runtime's node stands for: by name, by origins, by what runtimes append."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-# ONNX Runtime names a layout's or quantized node after the tensor or node that it stands for.
-_TAILS = re.compile(r"(_nchwc|_token_\d+|_quantized|_QuantizeLinear(_Output)?|_DequantizeLinear(_Output)?|"
-                    r"_output_0|/duplicated|_fused|/sink_port_0|:0)+$")
+from ..graph.naming import origins as older_names
+from .ops import is_compute
+
+if TYPE_CHECKING:
+    from ..graph.graph import Node
+
+_LONGEST = 6  # a fused chain: Conv, BatchNormalization, Add, activation of two or three nodes
 
 
 class Names:
-    """Names of a graph's nodes, ready to be looked up.
+    """Nodes of a graph, ready to be looked up.
 
     Args:
-        names: the nodes' names; none match nothing.
+        nodes: nodes, or just their names; none match nothing.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._known = set(names)
-        self._plain: dict[str, list[str]] = {}
-        for name in self._known:
-            self._plain.setdefault(_plain(name), []).append(name)
+    def __init__(self, nodes: Iterable[Node | str]) -> None:
+        self._nodes: dict[str, Node | None] = {}
+        self._makers: dict[str, str] = {}
+        for node in nodes:
+            if isinstance(node, str):
+                self._nodes[node] = None
+                continue
+            self._nodes[node.name] = node
+            self._makers |= dict.fromkeys((o for o in node.outputs if o), node.name)
+        self._ends = {n.strip("/"): n for n in self._nodes}
 
-    def of(self, name: str, origins: Iterable[str] = ()) -> tuple[str, ...]:
-        """Nodes that a runtime's node stands for; () when none is known."""
-        found = [o for o in origins if o in self._known]
-        if name in self._known:
+    def of(self, name: str, origins: Iterable[str] = (), op: str = "") -> tuple[str, ...]:
+        """Nodes that a runtime's node stands for; () when none is known.
+
+        Args:
+            name: the runtime's name.
+            origins: names that the runtime says were merged into it.
+            op: what it computes; a product that is found under the name of its activation takes the chain between.
+        """
+        found = [o for o in origins if o in self._nodes]
+        if name in self._nodes:
             found.insert(0, name)
-        if not found:
-            for label in (name, *origins):
-                found += sorted(self._plain.get(_plain(label), ()))
+        for label in (name, *origins) if not found else ():
+            found += self._older(label)
+        if op and found and is_compute(op) and not any(self._computes(n) for n in found):
+            found += self._before(found[-1])
         return tuple(dict.fromkeys(found))
 
+    def _older(self, label: str) -> Iterator[str]:
+        """The nearest node or tensor that the label was made from."""
+        for candidate in (label, *older_names(label)):
+            node = (candidate if candidate in self._nodes else self._makers.get(candidate)
+                    or self._ends.get(candidate.strip("/")))
+            if node:
+                yield node
+                return
 
-def _plain(name: str) -> str:
-    return _TAILS.sub("", name).strip("/")
+    def _computes(self, name: str) -> bool:
+        node = self._nodes[name]
+        return node is None or is_compute(node.op)
+
+    def _before(self, name: str) -> list[str]:
+        """The chain of nodes that leads to a name, back to the product that it ends; [] when it forks first."""
+        chain: list[str] = []
+        while len(chain) < _LONGEST:
+            node = self._nodes[chain[-1] if chain else name]
+            makers = list(dict.fromkeys(self._makers[i] for i in node.inputs if i in self._makers)) if node else []
+            products = [m for m in makers if self._computes(m)]
+            if products:
+                return [*chain, products[0]]
+            if len(makers) != 1:
+                return []
+            chain.append(makers[0])
+        return []

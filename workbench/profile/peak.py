@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,10 @@ from ..model import ModelFormat
 from ..runtimes import registry
 from ..runtimes.base import SessionRequest
 
-SIZES = (384, 1024)  # a side that fits into a core's own cache, and one that keeps all threads busy
+SIZES = (192, 512, 1024)  # sides: from what fits into a core's own cache to what keeps all threads busy
 WORKING_SETS = tuple(2**k for k in range(14, 29, 2))  # 16 kB to 256 MB
 PRIVATE_CACHE = 2**20  # bytes; a second-level cache, or less
-_TRY_S = 0.5
+_TRY_S = 0.4
 _RUNTIMES = ("onnxruntime", "openvino")
 
 
@@ -41,51 +41,73 @@ def best(work: Callable[[], Any], budget_s: float = _TRY_S) -> float:
     return found
 
 
-def _onnx(folder: Path, side: int, int8: bool) -> Path:
-    """x [side, side] times a constant; INT8 as QDQ with symmetric weights, as the quantizers write it."""
+class Work(NamedTuple):
+    """A product: operator, shapes of its operands, attributes, and operations in one run (two a multiply-add)."""
+
+    op: str
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    attributes: dict[str, Any]
+    operations: int
+
+
+# Convolutions that fit into a core's own cache come nearest to the arithmetic's limit.
+WORKS = (*(Work("MatMul", (n, n), (n, n), {}, 2 * n**3) for n in SIZES),
+         *(Work("Conv", (1, c, n, n), (c, c, 3, 3), {"pads": [1, 1, 1, 1]}, 2 * 9 * c * c * n * n)
+           for c, n in ((64, 32), (96, 48))))
+
+
+def _onnx(folder: Path, work: Work, int8: bool) -> Path:
+    """x times a constant; INT8 as QDQ with symmetric weights, as the quantizers write it."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     rng = np.random.default_rng(0)
-    weight = rng.integers(-127, 128, (side, side)).astype(np.int8) if int8 else rng.random((side, side), np.float32)
+    weight = rng.integers(-127, 128, work.right).astype(np.int8) if int8 else rng.random(work.right, np.float32)
     scales = [numpy_helper.from_array(np.array(v, t), n) for n, v, t in (
         ("s", 0.02, np.float32), ("z", 0, np.uint8), ("sw", 0.01, np.float32), ("zw", 0, np.int8))]
     node = helper.make_node
-    if int8:
-        # The input is u8 already: quantizing it is not part of the product.
-        nodes = [node("DequantizeLinear", ["x", "s", "z"], ["xf"]), node("DequantizeLinear", ["w", "sw", "zw"], ["wf"]),
-                 node("MatMul", ["xf", "wf"], ["yf"]), node("QuantizeLinear", ["yf", "s", "z"], ["y"])]
+    if int8:  # the input is u8 already: quantizing it is not part of the product
+        nodes = [node("DequantizeLinear", ["x", "s", "z"], ["xf"]),
+                 node("DequantizeLinear", ["w", "sw", "zw"], ["wf"]),
+                 node(work.op, ["xf", "wf"], ["yf"], **work.attributes),
+                 node("QuantizeLinear", ["yf", "s", "z"], ["y"])]
     else:
-        nodes, scales = [node("MatMul", ["x", "w"], ["y"])], []
+        nodes, scales = [node(work.op, ["x", "w"], ["y"], **work.attributes)], []
     kind = TensorProto.UINT8 if int8 else TensorProto.FLOAT
-    ends = [[helper.make_tensor_value_info(n, kind, [side, side])] for n in ("x", "y")]
+    ends = [[helper.make_tensor_value_info(n, kind, list(work.left))] for n in ("x", "y")]
     graph = helper.make_graph(nodes, "product", *ends, [numpy_helper.from_array(weight, "w"), *scales])
-    path = folder / f"{side}{'i' if int8 else 'f'}.onnx"
+    path = folder / f"{work.op}{work.left[-1]}{'i' if int8 else 'f'}.onnx"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
 
 
 def products(folder: Path, threads: int) -> dict[str, dict[str, float]]:
-    """Operations a second (2 side^3 a product) by precision and library."""
+    """Operations a second by precision and library: the best over all products."""
     found: dict[str, dict[str, float]] = {"float32": {}, "int8": {}}
     for side in SIZES:
         a = np.random.default_rng(1).random((side, side), np.float32)
         _keep(found["float32"], "numpy", 2 * side**3 / best(lambda a=a: a @ a))
+    for work in WORKS:
         for int8 in (False, True):
-            path = _onnx(folder, side, int8)
-            feed = {"x": (a * 255).astype(np.uint8) if int8 else a}
+            path = _onnx(folder, work, int8)
+            x = np.random.default_rng(1).random(work.left, np.float32)
             for name in _RUNTIMES:
-                if registry.missing(name):
-                    continue
-                adapter = registry.adapter(name)
-                request = SessionRequest(path, ModelFormat.ONNX, adapter.Settings(), threads, "cpu", feed)
-                try:
-                    session = adapter.open_session(request)
-                    seconds = best(lambda session=session, feed=feed: session.run(feed))
-                except WorkbenchError:  # a runtime that lacks the product sets no limit
-                    continue
-                _keep(found["int8" if int8 else "float32"], name, 2 * side**3 / seconds)
-                session.close()
+                seconds = _seconds(name, path, {"x": (x * 255).astype(np.uint8) if int8 else x}, threads)
+                if seconds:
+                    _keep(found["int8" if int8 else "float32"], name, work.operations / seconds)
     return found
+
+
+def _seconds(runtime: str, path: Path, feed: dict[str, np.ndarray], threads: int) -> float | None:
+    """Best time of a run, None where the runtime is absent or lacks the product: it then sets no limit."""
+    if registry.missing(runtime):
+        return None
+    adapter = registry.adapter(runtime)
+    try:
+        session = adapter.open_session(SessionRequest(path, ModelFormat.ONNX, adapter.Settings(), threads, "cpu", feed))
+        return best(lambda: session.run(feed))
+    except WorkbenchError:
+        return None
 
 
 def _keep(best_of: dict[str, float], name: str, value: float) -> None:

@@ -27,7 +27,7 @@ _TIMEOUT_S = 600.0
 
 def profile(model_path: str | Path, format: ModelFormat, runtime: str, settings: SettingsBase | None, threads: int,
             feeds: list[dict[str, np.ndarray]], *, device: str = "cpu", runs: int = RUNS, max_s: float = 20.0,
-            graph_nodes: Iterable[str] = (), cancel: threading.Event | None = None) -> Profile:
+            graph_nodes: Iterable[Any] = (), cancel: threading.Event | None = None) -> Profile:
     """Times every node of an artefact, in a process of its own.
 
     Args:
@@ -40,7 +40,7 @@ def profile(model_path: str | Path, format: ModelFormat, runtime: str, settings:
         device: 'cpu' or 'gpu'.
         runs: profiled runs that count, at least 30; fewer than asked, but never below 30, when they take too long.
         max_s: time for timing, about.
-        graph_nodes: names of the neutral graph's nodes, to match rows to.
+        graph_nodes: nodes of the neutral graph (or their names), to match rows to.
         cancel: ends the profile.
 
     Raises:
@@ -73,7 +73,7 @@ def profile(model_path: str | Path, format: ModelFormat, runtime: str, settings:
     return summarise(found, runtime, threads, graph_nodes)
 
 
-def summarise(found: dict[str, Any], runtime: str, threads: int, graph_nodes: Iterable[str] = ()) -> Profile:
+def summarise(found: dict[str, Any], runtime: str, threads: int, graph_nodes: Iterable[Any] = ()) -> Profile:
     """Rows and notes of what the process answered.
 
     Raises:
@@ -89,7 +89,7 @@ def summarise(found: dict[str, Any], runtime: str, threads: int, graph_nodes: It
     total = sum(medians.values()) or 1.0
     names = Names(graph_nodes)
     rows = [Row(name, node["op"], medians[name], _spread(samples[name]), medians[name] / total,
-                node["calls"] / len(sums), tuple(node["origins"]), names.of(name, node["origins"]),
+                node["calls"] / len(sums), tuple(node["origins"]), names.of(name, node["origins"], node["op"]),
                 node["precision"], node["kernel"]) for name, node in nodes.items()]
     made = Profile(
         runtime, threads, len(sums), tuple(sorted(rows, key=lambda r: -r.median_s)),
