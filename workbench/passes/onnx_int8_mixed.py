@@ -120,6 +120,8 @@ def _key(model: Model, settings: Settings, context: PassContext) -> str:
     total = hashlib.sha256(f"{model.path} {model.sha256}".encode())
     same = replace(settings, target=0.0, max_float_nodes=0, exclude_nodes=(), int8_nodes=())
     total.update(repr((same, len(context.calibration))).encode())
+    if context.labels is not None:
+        total.update(np.ascontiguousarray(context.labels).tobytes())
     for feed in context.calibration:
         for name, array in feed.items():
             total.update(name.encode() + np.ascontiguousarray(array).tobytes())
