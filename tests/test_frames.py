@@ -171,6 +171,14 @@ def test_a_precision_takes_its_runtime_along_and_says_so():
     assert back.precision == choices.FLOAT and "Precision back to float32" in note
 
 
+def test_a_graph_pass_takes_its_runtime_along_too():
+    moved, note = choices.change(choices.Selection(runtime="tensorflow"), "graph", "onnx-graph-level")
+    assert (moved.runtime, moved.checks) == ("onnxruntime", ("onnx-graph-level",))
+    assert note.startswith("Runtime moved to ONNX Runtime")
+    gone, note = choices.change(moved, "runtime", "litert")
+    assert gone.checks == () and "is off" in note
+
+
 def test_every_precision_pass_of_the_registry_is_in_the_rail():
     names = [n for n, _, _ in pass_registry.PASSES if pass_registry.get(n).group == "precision"]
     assert sorted(names) == sorted(n for row in choices.precisions() for n in row.passes)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "tests" / "output"
@@ -124,8 +125,16 @@ def run_notebook(page: Page, server: Server, name: str) -> None:
     page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')",
                            timeout=120_000)
     page.keyboard.press("Control+B")
-    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
-    page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+    for _ in range(3):  # a click on the menu of a page that is still settling may be lost
+        page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+        page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+        try:
+            page.wait_for_function("[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+                                   ".some(p => !p.textContent.includes('[ ]'))", timeout=20_000)
+            return
+        except PlaywrightTimeout:
+            continue
+    raise AssertionError("the notebook does not start to run")
 
 
 def set_theme(page: Page, name: str) -> None:

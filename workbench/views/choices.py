@@ -44,6 +44,8 @@ PRECISIONS = (
               "usually the fastest on a CPU.", ("onnx-int8-static", "tflite-int8")),
     Precision("int8-dynamic", "INT8 dynamic", "Integer weights, ranges found while running: needs no calibration; "
               "good for MatMul, often slow for convolutions.", ("onnx-int8-dynamic", "tflite-dynamic-range")),
+    Precision("int8w-int16a", "INT8w INT16a", "8-bit weights, 16-bit activations: closer to float than INT8 static, "
+              "slower.", ("onnx-int8w-int16a", "tflite-int16x8")),
 )
 
 
@@ -182,8 +184,7 @@ def change(selection: Selection, group: str, choice: str, on: bool = True) -> tu
         the new selection, and one line on what moved with it ('' when nothing did).
     """
     if group in CHECK_GROUPS:
-        names = [n for n in selection.checks if n != choice] + ([choice] if on else [])
-        return replace(selection, checks=_ordered(names)), ""
+        return _with_check(selection, choice, on)
     if group == "precision":
         return _with_precision(selection, choice)
     if group == "runtime":
@@ -246,8 +247,8 @@ def _check_group(selection: Selection, group: str, problem: Problem) -> Group:
         if p.group != group:
             continue
         tried, _ = change(selection, group, p.name)
-        choices.append(Choice(p.name, p.title, p.summary, p.name in selection.checks,
-                              _wrong_format(p, selection.runtime) or _reason(tried, problem), p.name,
+        reason = _wrong_format(p, tried.runtime) or _reason(tried, problem)
+        choices.append(Choice(p.name, p.title, p.summary, p.name in selection.checks, reason, p.name,
                               _fields(selection, p.name)))
     return Group(group, GROUP_TITLES[group], "check", tuple(choices))
 
@@ -295,6 +296,21 @@ def _reason(selection: Selection, problem: Problem) -> str:
         return problem(to_recipe(selection)) or ""
     except WorkbenchError as error:
         return str(error)
+
+
+def _with_check(selection: Selection, name: str, on: bool) -> tuple[Selection, str]:
+    names = [n for n in selection.checks if n != name] + ([name] if on else [])
+    changed = replace(selection, checks=_ordered(names))
+    found = pass_registry.get(name)
+    if not on or not _wrong_format(found, selection.runtime):
+        return changed, ""
+    able = [r for r in registry.RUNTIMES if not _wrong_format(found, r.name) and not registry.missing(r.name)]
+    able.sort(key=lambda r: not runs(selection.precision, r.name))  # stable: the registry's order otherwise
+    if not able:
+        return changed, ""
+    moved, note = _with_runtime(changed, able[0].name)
+    said = f"Runtime moved to {able[0].title}: {found.title} works on {found.produces.value.upper()} files."
+    return moved, f"{said} {note}".strip()
 
 
 def _with_precision(selection: Selection, precision: str) -> tuple[Selection, str]:

@@ -14,6 +14,7 @@ from .frames import Point, Tradeoff, short_runtime
 
 MARGIN = dict(l=54, r=18, t=26, b=40)
 _TEXTS, _FAILURES = 40, 6  # most labels and crosses ever drawn
+_STRIP = 1  # index of the trace of raw samples
 Values = dict[str, Any]
 _STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
@@ -55,7 +56,7 @@ def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
         go.Scatter(name="failed", xaxis="x2", yaxis="y2", **hover, **_failed(shown, view)),
     ])
     _layout(figure, shown, view, axes)
-    figure.layout.annotations = _annotations(shown, view, axes, selected)
+    figure.layout.annotations = _annotations(shown, view, axes, selected, figure.data[_STRIP].x)
     return figure
 
 
@@ -202,7 +203,8 @@ def _failed_height(index: int, view: View) -> float:
     return (0.9 + 1.5 * index) * view.font_size / max(60, view.height - margin["t"] - margin["b"])
 
 
-def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> list[dict[str, Any]]:
+def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str,
+                 strip: tuple[float, ...]) -> list[dict[str, Any]]:
     small = dict(color=theme.MUTED[view.mode], size=view.font_size - 1)
     unit = "accuracy, %" if shown.quality_name == "accuracy" else f"{shown.quality_name} to the original"
     paper = dict(xref="paper", yref="paper", showarrow=False, font=small)
@@ -224,7 +226,7 @@ def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> lis
     notes += [dict(paper, x=0.985, y=_failed_height(i, view), xanchor="right", yanchor="middle", xshift=-8,
                    text=f"{_escape(f.short)} failed")
               for i, f in enumerate(shown.failures[:_FAILURES])]
-    return notes + _labels(shown, view, axes, selected)
+    return notes + _labels(shown, view, axes, selected, strip)
 
 
 def _key(shown: Tradeoff) -> str:
@@ -236,12 +238,18 @@ def _key(shown: Tradeoff) -> str:
     return "&nbsp;&nbsp;".join([*shapes, *hues])
 
 
-def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str) -> list[dict[str, Any]]:
+def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str, strip: tuple[float, ...]) -> list[dict[str, Any]]:
     order = sorted(shown.points, key=lambda p: (p.key != selected, not p.is_baseline, p.standing != "front"))[:_TEXTS]
     size = view.font_size - 1
     anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + 1, _label(p), p.standing != "dominated")
                for p in order]
-    placed = labels.place(anchors, axes.width, axes.height, size, [bar for p in order for bar in axes.bars(p)])
+    busy = [bar for p in order for bar in axes.bars(p)]
+    point = shown.point(selected)
+    if point and len(strip) > 20:  # the bulk of the strip of raw samples
+        ends = sorted(strip)[len(strip) // 20], sorted(strip)[-len(strip) // 20]
+        left, right = (axes.pixel(point._replace(latency_s=v / 1e3))[0] for v in ends)
+        busy.append(labels.Box(left, axes.pixel(point)[1] - 6, right, axes.pixel(point)[1] + 6))
+    placed = labels.place(anchors, axes.width, axes.height, size, busy)
     found = []
     for p, anchor, spot in zip(order, anchors, placed, strict=True):
         if not spot.fits:

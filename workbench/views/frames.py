@@ -123,8 +123,10 @@ class Row(NamedTuple):
 
 
 def precision_of(recipe: Recipe) -> str:
-    """Precision that a recipe's passes ensure; several integer and float tags together are 'mixed'."""
+    """Precision that a recipe's passes ensure, with 'mixed' where some nodes stay in float on purpose."""
     tags = {tag for step in recipe.steps for tag in pass_registry.get(step.name).ensures}
+    tags |= {"mixed" for step in recipe.steps if step.name.endswith("-mixed")}
+    tags |= {"int4" for step in recipe.steps if getattr(step.settings, "bits", 0) == 4}
     for name in ("mixed", "int4", "int8", "float16"):
         if name in tags:
             return name

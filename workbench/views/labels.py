@@ -65,7 +65,10 @@ def place(anchors: list[Anchor], width: float, height: float, font_size: float,
         options = [(_cost(box, taken, markers, avoid, frame) + reluctance * font_size**2, far, box)
                    for reluctance, far, box in _candidates(anchor, font_size)]
         _, far, box = min(options, key=lambda option: option[0])
-        fits = _crowding(box, taken, markers, frame) < 0.12 * (box.right - box.left) * (box.bottom - box.top)
+        covered = _crowding(box, taken, markers, frame)
+        if not anchor.may_move:  # of little importance: only where it covers nothing at all
+            covered += sum(box.overlap(a) for a in avoid)
+        fits = covered < 0.12 * (box.right - box.left) * (box.bottom - box.top)
         if fits:
             taken.append(box)
         placed.append(Placed(box, fits, far))

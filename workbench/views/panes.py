@@ -92,7 +92,7 @@ def machine(environment: dict[str, Any], result: Result | None, plan: Any) -> st
              ("instructions", isa_line(environment) or "not known"),
              ("memory", f"{environment['memory_gib']} GiB" if environment.get("memory_gib") else "unknown"),
              ("system", str(environment.get("os", "unknown"))),
-             *((k.replace("_", " "), str(v)) for k, v in (environment.get("state") or {}).items())]
+             *_state(environment.get("state") or {})]
     if result is not None:
         facts += [("measured", result.created.replace("T", " ")[:19] + " UTC"), ("run", result.run_id),
                   ("stopped because", _STOPPED.get(result.stopped, result.stopped or "–"))]
@@ -168,6 +168,13 @@ def _name(result: Result) -> str:
     return name_of(result.recipe, result.recipe.threads)
 
 
+def _state(state: dict[str, Any]) -> list[Fact]:
+    titles = {"clock_mhz": ("clock", "{} MHz"), "load_1min": ("load, last minute", "{}"),
+              "temperature_c": ("temperature", "{} °C"), "governor": ("governor", "{}")}
+    found = {k: titles.get(k, (k.replace("_", " "), "{}")) for k in state}
+    return [(title, form.format(state[k])) for k, (title, form) in found.items()]
+
+
 def _cores(environment: dict[str, Any]) -> str:
     physical, logical = environment.get("physical_cores"), environment.get("logical_cores")
     return f"{physical} physical, {logical} logical" if physical else "unknown"
@@ -203,11 +210,10 @@ def _stage_title(name: str) -> str:
 
 
 def _memory(memory: dict[str, float]) -> list[Fact]:
-    base = memory.get("rss_baseline_bytes")
     facts = [("load time", units.duration(memory["load_s"]))] if "load_s" in memory else []
     for key, title in (("rss_steady_bytes", "memory, steady"), ("rss_peak_bytes", "memory, peak")):
-        if key in memory and base is not None:
-            facts.append((title, f"{units.size(max(0, memory[key] - base))} above the empty worker"))
+        if key in memory:
+            facts.append((title, f"{units.size(memory[key])} above the empty worker"))
     return facts
 
 

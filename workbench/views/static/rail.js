@@ -57,7 +57,7 @@ function drawChoice(model, group, choice, state, redrawAll) {
     },
   });
   const label = h("label", { class: "wb-choice-label" }, input, h("span", {}, choice.title));
-  tip(label, choice.reason || choice.summary);
+  tip(label, choice.reason || (choice.title.length > 20 ? `${choice.title}: ${choice.summary}` : choice.summary));
   const expandable = choice.on && choice.fields.length > 0;
   return h("div", { class: `wb-choice${choice.reason ? " wb-off" : ""}` },
     h("div", { class: "wb-choice-line" }, label,

@@ -16,7 +16,8 @@ function sorted(rows, sort) {
 }
 
 function drawHead(columns, sort, redrawAll) {
-  return h("thead", {}, h("tr", {}, columns.filter((column) => column.title).map((column) => {
+  return h("thead", {}, h("tr", {}, columns.map((column) => {
+    if (!column.title) return h("th", { class: `wb-col-${column.id}`, scope: "col", "aria-label": column.label });
     const active = sort.column === column.id;
     const press = () => {
       sort.direction = active ? -sort.direction : 1;
@@ -24,7 +25,7 @@ function drawHead(columns, sort, redrawAll) {
       redrawAll();
     };
     const order = active ? (sort.direction > 0 ? "ascending" : "descending") : "none";
-    return h("th", { class: `wb-col-${column.id}`, scope: "col", colspan: column.span, "aria-sort": order },
+    return h("th", { class: `wb-col-${column.id}`, scope: "col", "aria-sort": order },
       tip(h("button", { type: "button", "data-focus": `sort-${column.id}`, onclick: press },
         column.title, active && h("span", { class: "wb-caret", "aria-hidden": "true" }, sort.direction > 0 ? "▴" : "▾")),
       column.hint));

@@ -29,19 +29,19 @@ class VariantTable(Pane):
 
 
 def columns(shown: Tradeoff) -> list[dict[str, Any]]:
-    """Titles, with what each means; a title may span its interval, too."""
+    """Titles, with what each means; intervals go without one."""
     labelled = shown.quality_name == "accuracy"
-    third = {"id": "quality", "title": "accuracy, %" if labelled else shown.quality_name, "span": 2,
+    third = {"id": "quality", "title": "accuracy, %" if labelled else shown.quality_name,
              "hint": "On the evaluation samples, and the change in points" if labelled
              else "Mean similarity to the original's output; 1 is equal"}
     return [
         {"id": "name", "title": "Variant", "hint": ""},
         {"id": "median", "title": "median", "hint": "Median latency of one run"},
-        {"id": "speed", "title": "vs base", "span": 2,
+        {"id": "speed", "title": "vs base",
          "hint": "Speed against the baseline, with its 95 % interval: 2x takes half the time"},
-        {"id": "interval", "title": ""},
+        {"id": "interval", "title": "", "label": "95 % interval of the speed"},
         third,
-        {"id": "delta", "title": ""},
+        {"id": "delta", "title": "", "label": "change in points"},
         {"id": "size", "title": "size", "hint": "The file on disk"},
     ]
 
