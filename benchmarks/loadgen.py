@@ -46,6 +46,7 @@ def main() -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Times in turns and prints the table."""
+    machine = common.machine_line()
     environment.set_cores(environment.cores_for(args.threads))
     with tempfile.TemporaryDirectory() as folder:
         worker, bound = open_worker(Path(folder), args.threads)
@@ -59,8 +60,8 @@ def compare(args: argparse.Namespace) -> None:
             order.shuffle(turns)
             for turn in turns:
                 turn(i)
-    print(report(args, runs, stats.median_interval(ours), stats.median_interval(theirs),
-                 stats.ratio_interval(ours, theirs)))
+    title = f"{machine}; {args.threads} threads, {args.rounds} rounds of {runs} runs each."
+    print(report(title, stats.median_interval(ours), stats.median_interval(theirs), stats.ratio_interval(ours, theirs)))
 
 
 def open_worker(folder: Path, threads: int) -> tuple[Worker, list]:
@@ -108,14 +109,12 @@ def seconds(nanoseconds: list[int]) -> list[float]:
     return [ns / 1e9 for ns in nanoseconds]
 
 
-def report(args: argparse.Namespace, runs: int, ours: stats.Estimate, theirs: stats.Estimate,
-           ratio: stats.Estimate) -> str:
+def report(title: str, ours: stats.Estimate, theirs: stats.Estimate, ratio: stats.Estimate) -> str:
     """The table, in Markdown."""
     rows = [f"| {name} | {e.value * 1e3:.3f} ms | {e.low * 1e3:.3f} to {e.high * 1e3:.3f} ms |"
             for name, e in (("workbench", ours), ("MLPerf LoadGen, SingleStream", theirs))]
     rows.append(f"| ratio, paired by round | {ratio.value:.4f} | {ratio.low:.4f} to {ratio.high:.4f} |")
-    return "\n".join([f"{common.machine_line()}; {args.threads} threads, {args.rounds} rounds of {runs} runs each.",
-                      "", "| timed by | median | 95 % interval |", "|---|---|---|", *rows])
+    return "\n".join([title, "", "| timed by | median | 95 % interval |", "|---|---|---|", *rows])
 
 
 if __name__ == "__main__":
