@@ -85,6 +85,11 @@ def _depthwise(node: Node, inputs: Tensors, outputs: Tensors) -> int:
     return 2 * out * math.prod(kernel) + (out if _has(inputs, 2) else 0)
 
 
+def _group_convolution(node: Node, inputs: Tensors, outputs: Tensors) -> int:
+    """Weights [groups, out / groups, in / groups, kernel...] as in OpenVINO."""
+    return 2 * math.prod(_shape(outputs, 0)) * math.prod(_shape(inputs, 1)[2:])
+
+
 def _transposed(data: int, weight: int) -> Callable[[Node, Tensors, Tensors], int]:
     def formula(node: Node, inputs: Tensors, outputs: Tensors) -> int:
         shape = _shape(inputs, weight)
@@ -160,7 +165,7 @@ def _scaled_dot_product(node: Node, inputs: Tensors, outputs: Tensors) -> int:
 
 
 def _pool(node: Node, inputs: Tensors, outputs: Tensors) -> int:
-    kernel = node.attributes.get("kernel_shape") or node.attributes.get("kernel") or [
+    kernel = node.attributes.get("kernel_shape") or node.attributes.get("ksize") or [
         node.attributes.get("filter_height", 1), node.attributes.get("filter_width", 1)]
     return math.prod(_shape(outputs, 0)) * math.prod(int(k) for k in kernel)
 
@@ -198,6 +203,7 @@ _FORMULAS: dict[str, Callable[[Node, Tensors, Tensors], int]] = {
     "_FusedDepthwiseConv2dNative": _depthwise,
     "aten.conv1d": _convolution(1, 2), "aten.conv2d": _convolution(1, 2), "aten.conv3d": _convolution(1, 2),
     "aten.convolution": _convolution(1, 2), "aten._convolution": _convolution(1, 2),
+    "Convolution": _convolution(1, 2), "GroupConvolution": _group_convolution, "FullyConnected": _fully_connected,
     "ConvTranspose": _transposed(0, 1), "TRANSPOSE_CONV": _transposed(2, 1), "aten.conv_transpose2d": _transposed(0, 1),
     "MatMul": _product(1), "Gemm": _product(1), "FusedGemm": _product(1), "FusedMatMul": _product(1),
     "TransposeMatMul": _product(1), "MatMulInteger": _product(1), "MatMulIntegerToFloat": _product(1),
@@ -222,7 +228,7 @@ _FORMULAS: dict[str, Callable[[Node, Tensors, Tensors], int]] = {
 _FORMULAS |= {op: _per_input for op in (
     "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceSumSquare", "ArgMax",
     "ArgMin", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "ARG_MAX", "Mean", "CumSum", "aten.mean", "aten.sum",
-    "QLinearReduceMean", "aten.adaptive_avg_pool2d")}
+    "QLinearReduceMean", "Reduce", "aten.adaptive_avg_pool2d")}
 _BY_FAMILY: dict[str, Callable[[Node, Tensors, Tensors], int]] = {
     "softmax": _times(_SOFTMAX), "normalization": _times(_NORM), "pooling": _per_input, "lookup": _times(0),
     "concatenation": _times(0), "resize": _times(0),
