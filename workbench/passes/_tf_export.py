@@ -61,7 +61,7 @@ def freeze(model: Model, *, batch: int = 0) -> Frozen:
                            autograph=False).get_concrete_function(*signature)
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
     graph = frozen.graph.as_graph_def()
-    _static_reshapes(graph)
+    _static_reshapes(graph, _result_sizes(frozen, concrete))
     new = _layer_scopes(graph, getattr(source, "layers", frozenset()))
     order = _output_order(concrete, names)
     ends = [_renamed(t.name, new) for t in frozen.inputs], [_renamed(frozen.outputs[i].name, new) for i in order]
@@ -211,29 +211,50 @@ def _function(graph: Any, ends: tuple[list[str], list[str]], signature: list[Any
     return tf.function(call, autograph=False).get_concrete_function(*signature)
 
 
-def _static_reshapes(graph: Any) -> None:
+def _static_reshapes(graph: Any, sizes: dict[str, list[int | None]]) -> None:
     """Reshape(x, [batch of x, 3, 4]) becomes Reshape(x, [-1, 3, 4]): same values, no shape arithmetic (in place).
 
-    Keras' Flatten and Reshape compute the open batch with four operators that cut a delegate's graph in pieces.
+    Keras' Flatten, Dense and attention compute the open batch with operators that cut a delegate's graph in pieces.
+
+    Args:
+        graph: a ``GraphDef``.
+        sizes: node name -> static shape of its result.
     """
     import tensorflow as tf
 
-    nodes = {n.name: n for n in graph.node}
+    constant = {n.name for n in graph.node if n.op == "Const"}
     for node in list(graph.node):
-        pack = nodes.get(node.input[1].split(":")[0]) if node.op == "Reshape" else None
-        if pack is None or pack.op != "Pack":
+        shape = sizes.get(node.name, [])
+        if node.op != "Reshape" or node.input[1].split(":")[0] in constant:
             continue
-        parts = [nodes.get(i.split(":")[0]) for i in pack.input if not i.startswith("^")]
-        sizes = [_scalar(p) for p in parts]
-        if sizes.count(None) != 1 or any(s is not None and s <= 0 for s in sizes):
+        if shape.count(None) != 1 or any(d is not None and d <= 0 for d in shape):
             continue
         const = graph.node.add()
         const.name, const.op = f"{node.name}/static_shape", "Const"
         const.attr["dtype"].type = tf.int32.as_datatype_enum
         const.attr["value"].tensor.CopyFrom(
-            tf.make_tensor_proto([-1 if s is None else s for s in sizes], dtype=tf.int32))
+            tf.make_tensor_proto([-1 if d is None else d for d in shape], dtype=tf.int32))
         node.attr["Tshape"].type = tf.int32.as_datatype_enum
         node.input[1] = const.name
+
+
+def _result_sizes(*functions: Any) -> dict[str, list[int | None]]:
+    """Static shape of each Reshape by node name, as far as TensorFlow knows it in any of the functions' graphs."""
+    found: dict[str, list[int | None]] = {}
+
+    def learn(name: str, shape: list[int | None]) -> None:
+        known = found.setdefault(name, shape)
+        if len(known) == len(shape):
+            found[name] = [a if a is not None else b for a, b in zip(known, shape, strict=True)]
+
+    for op in (op for f in functions for op in f.graph.get_operations()):
+        if op.type == "Reshape" and op.outputs[0].shape.rank is not None:
+            learn(op.name, op.outputs[0].shape.as_list())
+        elif op.type == "MatMul" and op.inputs[0].op.type == "Reshape" and not op.get_attr("transpose_a"):
+            weight = op.inputs[1].shape
+            if weight.rank == 2:  # a product with a known matrix fixes the width of what it multiplies
+                learn(op.inputs[0].op.name, [None, weight.as_list()[1 if op.get_attr("transpose_b") else 0]])
+    return found
 
 
 def _layer_scopes(graph: Any, layers: frozenset[str]) -> dict[str, str]:
@@ -261,12 +282,3 @@ def _renamed(tensor: str, new: dict[str, str]) -> str:
     control, tensor = ("^", tensor[1:]) if tensor.startswith("^") else ("", tensor)
     name, colon, port = tensor.partition(":")
     return f"{control}{new.get(name, name)}{colon}{port}"
-
-
-def _scalar(node: Any) -> int | None:
-    import tensorflow as tf
-
-    if node is None or node.op != "Const":
-        return None
-    value = tf.make_ndarray(node.attr["value"].tensor)
-    return int(value) if value.ndim == 0 else None

@@ -134,8 +134,9 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
         model, settings.exclude_nodes)
     kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
     options = {"ActivationSymmetric": settings.symmetric_activations, "WeightSymmetric": settings.symmetric_weights,
-               "CalibPercentile": settings.percentile,
-               "CalibStridedMinMax": 1}  # sample by sample: sizes may differ, and memory stays small
+               "CalibPercentile": settings.percentile}
+    if settings.method != "minmax":
+        options["CalibStridedMinMax"] = 1  # histograms sample by sample: sizes may differ, and memory stays small
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder, _onnx_int8.quiet(), contextlib.redirect_stdout(
             io.StringIO()):
         source = _onnx_io.save(model, Path(folder) / "prepared.onnx")
