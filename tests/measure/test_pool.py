@@ -60,7 +60,7 @@ def test_one_measurement_at_a_time(matmul):
         inside, found = [], []
 
         def update(name):
-            return lambda u: inside.append(name)
+            return lambda u: inside.append(name) if not u.line.startswith("waiting") else None
 
         threads = [threading.Thread(target=lambda n=n: found.append(
             measure([matmul("a")], feeds(), evaluation=[], plan=PLAN, pool=pool, on_update=update(n))))
