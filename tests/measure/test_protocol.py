@@ -80,6 +80,12 @@ def test_a_slow_model_gets_single_runs_and_ends(odd):
     assert estimate.low < estimate.value < estimate.high
 
 
+def test_a_slow_model_answers_fewer_questions(odd):
+    m = only(odd("a", "slow"), plan=replace(PLAN, max_s=0.1, warmup_max_s=0.1, fidelity_max_s=0.5), evaluation=feeds(20))
+    with np.load(m.outputs_path) as outputs:
+        np.testing.assert_array_equal(outputs["y"], 2 * np.concatenate([f["x"] for f in feeds(20)[:16]]))
+
+
 def test_inputs_vary_and_are_bound_beforehand(odd):
     m = only(odd("a", threads=1), evaluation=feeds(3))
     assert m.describe["distinct"] == 7  # all feeds were used, under the session's own name and dtype

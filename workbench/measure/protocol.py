@@ -262,9 +262,13 @@ class _Run:
         return stats.median_interval([[m] for m in track.medians], seed=self.plan.seed)
 
     def _most_questions(self) -> int:
-        """All candidates answer the same questions: as many as the slowest can within the plan's time."""
+        """All candidates answer the same questions: as many as the slowest can within the plan's time.
+
+        A power of two: the next measurement, a little faster or slower, then asks the same, and kept answers serve it.
+        """
         slowest = max((t.run_s for t in self.tracks if not t.failed), default=0.0)
-        return max(FEWEST_QUESTIONS, int(self.plan.fidelity_max_s / max(slowest, 1e-9)))
+        within = max(FEWEST_QUESTIONS, int(self.plan.fidelity_max_s / max(slowest, 1e-9)))
+        return 1 << (within.bit_length() - 1)
 
     def _finish(self, track: _Track, stored: Stored, questions: Stored | None) -> None:
         self._facts(track)  # again: the peak and the steady size are those after timing
