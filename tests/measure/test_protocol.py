@@ -81,7 +81,8 @@ def test_a_slow_model_gets_single_runs_and_ends(odd):
 
 
 def test_a_slow_model_answers_fewer_questions(odd):
-    m = only(odd("a", "slow"), plan=replace(PLAN, max_s=0.1, warmup_max_s=0.1, fidelity_max_s=0.5), evaluation=feeds(20))
+    plan = replace(PLAN, max_s=0.1, warmup_max_s=0.1, fidelity_max_s=0.5)
+    m = only(odd("a", "slow"), plan=plan, evaluation=feeds(20))
     with np.load(m.outputs_path) as outputs:
         np.testing.assert_array_equal(outputs["y"], 2 * np.concatenate([f["x"] for f in feeds(20)[:16]]))
 
