@@ -54,7 +54,7 @@ def _rows(name: str, folder: Path, args: argparse.Namespace) -> None:
     kinds = {"float": (), "INT8 static": (("onnx-int8-static", {"calibration_samples": args.samples}),),
              "INT8 mixed": (("onnx-int8-mixed", {"calibration_samples": args.samples, "target": args.target}),)}
     recipes = {kind: recipe.make(*steps, runtime="onnxruntime") for kind, steps in kinds.items()}
-    with Study(folder / "study.db") as study, Engine(model, data, study, cache=variant.Cache(folder / "cache")) as engine:
+    with Engine(model, data, Study(folder / "study.db"), cache=variant.Cache(folder / "cache")) as engine:
         engine.measure(list(recipes.values()))
         for kind, asked in recipes.items():
             result = engine.find(asked)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ._sensitivity import Fidelity, NodeDamage, Probe, Step
 
+_SMALL_COST = 0.01  # share of the float model's node times
 _MOST_RETURNS = 12  # nodes that are tried in INT8 again at the end
 
 
@@ -44,6 +45,7 @@ class Chooser:
         self._probe, self._fidelity, self._target = probe, fidelity, target
         self._always = always
         self._costs = {r.name: r.cost_s for r in ranking}
+        self._total = sum(r.float_s for r in ranking)
         free = [r for r in ranking if r.name not in {*always, *never}]
         self._limit = limit or len(free)
         self._orders = [[r.name for r in sorted(free, key=lambda r: (-r.damage / r.cost_s, r.name))],
@@ -61,6 +63,8 @@ class Chooser:
             names = self._shortest(order[:self._limit])
             if names is not None:
                 found.append(names)
+                if self._cost(names) <= _SMALL_COST * self._total:
+                    break  # another order cannot save what is hardly spent
         if not found:
             closest = max((o[:self._limit] for o in self._orders), key=lambda n: self._score(n)[0])
             return self._choice(closest)

@@ -14,6 +14,7 @@ from . import _check, _onnx_io, _onnx_scope, _qdq, _switches
 METRICS = ("cosine", "top1", "accuracy")
 _FORWARDS = 300  # of the ranking; many nodes are ranked on fewer samples
 _MOST_SAMPLES = 3
+_HEADROOM = 0.5
 _CONFIDENT = 1.64  # standard errors: one-sided 95 %
 _LEAST_COST = 0.02  # share of a node's float time that staying in float costs at least: measured gains are noisy
 _AVERAGING = frozenset({"AveragePool", "GlobalAveragePool"})
@@ -97,6 +98,11 @@ class Fidelity:
         values = self._values(outputs)
         error = _CONFIDENT * np.std(values) / np.sqrt(len(values)) if self.metric == "cosine" else 0.0
         return float(np.mean(values) - error) / (self._float or 1.0)
+
+    def aim(self, target: float) -> float:
+        """What the search aims at: for cosine half the loss that the target allows, because the best of many mixtures
+        on a few samples looks better than it is."""
+        return target + _HEADROOM * (1.0 - target) if self.metric == "cosine" and target > 0.0 else target
 
     def _values(self, outputs: list[list[np.ndarray]]) -> list[float]:
         if self.metric == "cosine":

@@ -16,7 +16,7 @@ from ._node_times import node_times
 from .base import Pass, PassContext, PassResult
 
 _MOST_BUILDS = 5  # real graphs tried when the simulated choice falls short
-_CHECKED = {"cosine": 24, "top1": 64, "accuracy": 128}
+_CHECKED = {"cosine": 16, "top1": 64, "accuracy": 128}
 _ENOUGH_TO_HOLD_OUT = 16
 _SHOWN = 4
 
@@ -35,7 +35,7 @@ class Settings(SettingsBase):
                           "slow), or without the outliers (percentile)", choices=tuple(_qdq.METHODS))
     percentile: float = setting(99.999, "Share of the values inside the range, for method percentile", low=90.0,
                                 high=100.0, advanced=True)
-    calibration_samples: int = setting(64, "Samples used: three quarters find ranges, the rest judge", low=1,
+    calibration_samples: int = setting(64, "Samples used: two thirds find ranges, the rest judge", low=1,
                                        high=10000)
     reduce_range: str = setting("auto", _onnx_int8.REDUCE_HELP, choices=("auto", "on", "off"))
     exclude_nodes: tuple = setting((), "Names of nodes to keep in float whatever the ranking says", advanced=True)
@@ -76,7 +76,7 @@ class OnnxInt8Mixed(Pass):
         study = _study(model, settings, context)
         fidelity = _sensitivity.Fidelity(settings.metric, study.probe.reference, study.labels)
         chooser = _mixture.Chooser(
-            study.probe, study.ranking, fidelity, settings.target, always=settings.exclude_nodes,
+            study.probe, study.ranking, fidelity, fidelity.aim(settings.target), always=settings.exclude_nodes,
             never=settings.int8_nodes, limit=settings.max_float_nodes)
         choice = chooser.choose(lambda fraction, line: context.progress(0.75 + 0.15 * fraction, line))
         made, choice, real = _build(study.probe, chooser, choice, fidelity, settings, context)
@@ -159,8 +159,7 @@ def _sides(feeds: list, metric: str) -> tuple[list[int], list[int], list[str]]:
         both = list(range(len(feeds)))
         return both, both[:_CHECKED[metric]], [f"the same {len(feeds)} samples find ranges and judge: give 16 or more "
                                                "to keep them apart"]
-    judging = list(range(3, len(feeds), 4))
-    return [i for i in range(len(feeds)) if i % 4 != 3], judging[:_CHECKED[metric]], []
+    return [i for i in range(len(feeds)) if i % 3 != 2], list(range(2, len(feeds), 3))[:_CHECKED[metric]], []
 
 
 def _labels(context: PassContext, feeds: list, places: list[int]) -> list[np.ndarray] | None:
