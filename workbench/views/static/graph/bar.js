@@ -26,13 +26,13 @@ export function makeBar(view) {
   const search = el("div", { class: "gd-search" });
   const button = (label, title, act) => el("button", { class: "gd-button", type: "button", title, "aria-label": title, onclick: act }, label);
   const node = el("div", { class: "gd-bar", role: "toolbar", "aria-label": "Graph pair" },
-    el("div", { class: "gd-chips" }, chips), el("span", { class: "gd-spring" }), heat, search,
-    el("div", { class: "gd-buttons" },
-      button("−", "Close one level", () => view.relayout(() => view.scene.step(false))),
-      button("+", "Open one level", () => view.relayout(() => view.scene.step(true))),
-      button("⤢", "Fit (0)", () => view.fit(true)),
-      button("◐", "Light or dark", () => view.theme.next()),
-      button("☰", "Show or hide the panel (p)", () => view.panel.toggle())));
+    el("div", { class: "gd-chips" }, chips), el("div", { class: "gd-tools" }, heat, search,
+      el("div", { class: "gd-buttons" },
+        button("−", "Close one level", () => view.relayout(() => view.scene.step(false))),
+        button("+", "Open one level", () => view.relayout(() => view.scene.step(true))),
+        button("⤢", "Fit (0)", () => view.fit(true)),
+        button("◐", "Light or dark", () => view.theme.next()),
+        button("☰", "Show or hide the panel (p)", () => view.panel.toggle()))));
   return {
     node, search,
     refresh() {
