@@ -123,6 +123,6 @@ def _compare(before: Any, after: Any, feed: dict[str, np.ndarray] | None) -> lis
     cosine = _check.agreement(got, wanted)
     notes = [f"cosine to the float32 outputs {cosine:.5f} on one sample"]
     if cosine < _LOW_COSINE:
-        notes.append(f"that is low: values above {_LARGEST:.0f} are cut in float16; keep the operators that use them in "
-                     "float32 (keep_ops)")
+        notes.append(f"that is low: values above {_LARGEST:.0f} are cut in float16; keep the operators that use them "
+                     "in float32 (keep_ops)")
     return notes
