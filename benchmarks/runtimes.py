@@ -89,7 +89,8 @@ def seed_entries(folder: Path, threads: int) -> list[Entry]:
     def make(*steps, runtime, **settings):
         return recipe.make(*steps, runtime=runtime, runtime_settings=settings, threads=threads)
 
-    entries = [Entry("float32", keras, make(runtime="tensorflow", mode=mode)) for mode in ("function", "xla", "predict")]
+    modes = ("function", "xla", "predict")
+    entries = [Entry("float32", keras, make(runtime="tensorflow", mode=mode)) for mode in modes]
     entries += [Entry("float32", keras, make(runtime=name)) for name in ("litert", "onnxruntime", "openvino")]
     entries += [Entry("float32", torch, make(runtime="torch", mode=mode)) for mode in ("inference", "script")]
     entries += [Entry("INT8", keras, make("tflite-int8", runtime="litert"))]
@@ -101,7 +102,8 @@ def seed_entries(folder: Path, threads: int) -> list[Entry]:
 def published_entries(model: Model, threads: int) -> list[Entry]:
     """What loads an ONNX file: there is no conversion from ONNX to the other frameworks' formats."""
     entries = []
-    for precision, steps in (("float32", ()), ("INT8", ("onnx-int8-static",)), ("INT8 dynamic", ("onnx-int8-dynamic",))):
+    precisions = {"float32": (), "INT8": ("onnx-int8-static",), "INT8 dynamic": ("onnx-int8-dynamic",)}
+    for precision, steps in precisions.items():
         for name in ("onnxruntime", "openvino"):
             entries.append(Entry(precision, model, recipe.make(*steps, runtime=name, threads=threads)))
     return entries
@@ -133,7 +135,9 @@ def table(entries: list[Entry], seconds: float) -> str:
         cells = f"{reason} | | |" if reason else _cells(raw, base)
         title = f"{registry.info(done.runtime).title} {getattr(done.runtime_settings, 'mode', '')}".strip()
         lines.append(f"| {title} | {entry.precision} | {cells} |")
-    return "\n".join(lines)
+    others = base.environment.get("noise", {}).get("others_cores")
+    told = f"; {others:.1f} cores were busy with other programs" if others is not None else ""
+    return "\n".join([*lines, "", f"All rows interleaved, {len(base.rounds)} rounds{told}."])
 
 
 def _cells(raw, base) -> str:

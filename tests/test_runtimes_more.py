@@ -82,6 +82,48 @@ def test_an_absent_gpu_is_refused_with_the_install_line(name, line, tmp_path):
     assert line in str(caught.value)
 
 
+TINY = """
+from dataclasses import dataclass
+from ..model import TensorSpec
+from ..settings import SettingsBase, setting
+@dataclass(frozen=True)
+class Settings(SettingsBase):
+    factor: int = setting(2, "What the input is multiplied by", low=1, high=9)
+def environment(threads, device, settings, format): return {}
+def devices(): return {"cpu": None}
+def preload(): pass
+class Session:
+    inputs = outputs = (TensorSpec("x", "float32", (None,)),)
+    def __init__(self, factor): self.factor = factor
+    def run(self, feeds): return {"x": feeds["x"] * self.factor}
+    def describe(self): return {"runtime": "tiny"}
+    def close(self): pass
+def open_session(request): return Session(request.settings.factor)
+"""
+
+
+def test_another_runtime_takes_one_file_and_one_row(tmp_path, monkeypatch):
+    import workbench.runtimes
+    from workbench.runtimes import profilers
+    from workbench.views import choices
+
+    (tmp_path / "_tiny.py").write_text(TINY)
+    monkeypatch.setattr(workbench.runtimes, "__path__", [*workbench.runtimes.__path__, str(tmp_path)])
+    row = registry.RuntimeInfo("tiny", "Tiny", "_tiny", "numpy", "pip install numpy", (F.ONNX,))
+    monkeypatch.setattr(registry, "RUNTIMES", (*registry.RUNTIMES, row))
+    made = recipe.from_yaml(recipe.make(runtime="tiny", runtime_settings={"factor": 3}).to_yaml())
+    assert made.runtime_settings.factor == 3 and made.label.startswith("Tiny")
+    with pytest.raises(InputError, match="allowed: 1 to 9"):
+        recipe.make(runtime="tiny", runtime_settings={"factor": 10})
+    request = SessionRequest(tmp_path, F.ONNX, made.runtime_settings, 1, "cpu", {})
+    session = registry.adapter("tiny").open_session(request)
+    assert session.run({"x": np.ones(2, np.float32)})["x"].tolist() == [3, 3]
+    shown = {c.id: c for g in choices.groups(choices.Selection(runtime="onnxruntime"), lambda r: None, 2)
+             for c in g.choices}
+    assert shown["tiny"].reason == "" and [f.name for f in shown["tiny"].fields] == ["factor"]
+    assert "no profiler here" in profilers.refused("tiny", "Tiny", None)
+
+
 # --- OpenVINO -----------------------------------------------------------------------------------------------------
 
 
