@@ -199,6 +199,8 @@ def test_shapes_are_frozen_from_settings_pins_or_a_sample(tmp_path):
     assert frozen(models.load(path, fix={"x": (1, 7, 32)}), "pinned", calibration=False)[1:] == (7, 32)
     with pytest.raises(NotApplicable, match="no open size could be fixed"):
         frozen(source, "nothing", calibration=False)
+    with pytest.raises(NotApplicable, match="set 'batch'"):
+        frozen(models.load(parts.conv_net(tmp_path / "c.onnx")), "batch")
 
 
 @pytest.mark.parametrize(("shapes", "words"), [

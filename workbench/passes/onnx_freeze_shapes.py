@@ -66,6 +66,8 @@ class OnnxFreezeShapes(Pass):
         original = _onnx_io.load(model.path)
         feed = _onnx_step.sample(original, model, context) if context.calibration else None
         made, frozen = _freeze(original, _sizes(model, settings, feed), settings.batch)
+        if not frozen and all(s.shape[1:] == tuple(d for d in s.shape[1:] if isinstance(d, int)) for s in model.inputs):
+            raise NotApplicable("only the first axis is open, and it stays so at batch 0: set 'batch' to its size")
         if not frozen:
             raise NotApplicable("no open size could be fixed: name it in 'shapes', pin it at loading, or "
                                 "give a data set")

@@ -142,15 +142,28 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
                             percentile=settings.percentile,
                             progress=lambda f: tell(0.1 + 0.15 * f, f"calibrating on {len(ranged)} samples"))
     tell(0.25, "quantizing everything once")
-    options = _qdq.Options(settings.per_channel, _onnx_int8.reduce_range(settings.reduce_range))
-    probe = _sensitivity.Probe(prepared.model, ranges, options, [feeds[i] for i in judging])
+    probe, asked = _probe(prepared.model, ranges, settings, [feeds[i] for i in judging])
     if not any(n.op_type in _onnx_scope.COMPUTE for n in probe.candidates):
         raise _onnx_int8.nothing(prepared.model)
     tell(0.3, "timing every node")
     times = (node_times(prepared.model, probe.feeds), node_times(probe.all_int8, probe.feeds))
     ranking = _sensitivity.rank(probe, times, samples=settings.rank_samples,
                                 progress=lambda f, line: tell(0.35 + 0.4 * f, line))
-    return _Study(probe, ranking, times, _labels(context, feeds, judging), (*split, *prepared.notes))
+    return _Study(probe, ranking, times, _labels(context, feeds, judging), (*asked, *split, *prepared.notes))
+
+
+def _probe(model: Any, ranges: Any, settings: Settings, feeds: list) -> tuple[_sensitivity.Probe, list[str]]:
+    """The model with its switches; with one scale a tensor where one a channel does not load."""
+    reduce = _onnx_int8.reduce_range(settings.reduce_range)
+    try:
+        probe = _sensitivity.Probe(model, ranges, _qdq.Options(settings.per_channel, reduce), feeds)
+        _onnx_io.session(probe.all_int8)
+        return probe, []
+    except NotApplicable:
+        if not settings.per_channel:
+            raise
+    return (_sensitivity.Probe(model, ranges, _qdq.Options(False, reduce), feeds),
+            ["one scale a tensor: per channel did not load"])
 
 
 def _sides(feeds: list, metric: str) -> tuple[list[int], list[int], list[str]]:
