@@ -111,6 +111,7 @@ class Engine:
         threading.Thread(target=self._prewarm, daemon=True, name="prewarm").start()
 
     def _prewarm(self) -> None:
+        variant.prewarm(self.model)
         try:
             base = self.baseline
             built = variant.build(self.model, base, self.dataset, cache=self.cache)
