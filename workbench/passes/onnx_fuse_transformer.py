@@ -17,7 +17,7 @@ _AUTO = ("bert", "gpt2", "vit", "clip", "t5", "swin", "conformer", "bart")
 _KINDS = ("auto", *_AUTO, "bert_tf", "bert_keras", "gpt2_tf", "gpt_neox", "phi", "qwen3", "tnlr", "unet", "vae", "sam2",
           "mmdit")
 _SAME = 0.999  # fused Gelu and LayerNormalization round differently
-_PARTS = ("Erf", "Tanh", "Softmax", "LayerNormalization", "ReduceMean", "Sigmoid", "Gelu")
+_PARTS = ("Erf", "Tanh", "Softmax", "LayerNormalization", "ReduceMean", "Gelu")
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,13 @@ class OnnxFuseTransformer(Pass):
             context.progress(0.1 + 0.6 * index / len(kinds), f"looking for patterns of {name}")
             try:
                 made = _fuse(start, name, settings)
-                result = _onnx_step.finish(original, made, feed, context, same=_SAME)
+                if not _fused(made):
+                    continue
+                _onnx_step.finish(original, made, feed, context, same=_SAME)
             except NotApplicable as error:
                 cause = cause or str(error)
                 continue
-            if _fused(made) and (best is None or len(made.graph.node) < best[1]):
+            if best is None or len(made.graph.node) < best[1]:
                 best, kind = (made, len(made.graph.node)), name
         if best is None:
             raise NotApplicable(cause or "no pattern of a transformer was found; ONNX Runtime may still fuse parts at "
