@@ -11,8 +11,9 @@ from .. import bundled, units
 from ..errors import WorkbenchError
 from . import choices, frames, opening, panes, sentences, theme
 from .graph_pane import GraphPane
+from .marshal import Marshal
 from .opening import FORMAT_TITLES, RANDOM
-from .session import Marshal, Session
+from .session import Session
 from .widgets import bar
 from .widgets.picker import Item, Picker
 from .widgets.plot import TradeoffPlot
@@ -21,8 +22,8 @@ from .widgets.rail import Rail
 from .widgets.table import VariantTable
 from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, Tabs
 
-_NO_TUNE = "The automatic search is not in this version yet: measure variants one by one."
-_NO_EXPORT = "Bundles are not in this version yet: 'workbench apply' writes the optimized model from a shell."
+_NO_TUNE = "The automatic search runs from a shell: workbench tune MODEL --minutes 5 -o BUNDLE/"
+_NO_EXPORT = "Measure this selection first: a bundle holds the model and its measurement."
 _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
 
 
@@ -99,9 +100,13 @@ class Dashboard:
             self.table.draw(frames.rows(_by_key(session), shown), shown, key)
             told = sentences.headline(shown, key, session.name)
             self.headline.show(line=told.text, tone=told.tone,
-                               actions=[bar.button("export", "Export bundle", reason=_NO_EXPORT)])
+                               actions=[bar.button("export", "Export bundle", reason=self._no_export())])
             self._draw_bar()
             self._draw_tabs(shown)
+
+    def _no_export(self) -> str:
+        chosen = self.session.selected
+        return "" if chosen is not None and chosen.status == "ok" and chosen.artefact else _NO_EXPORT
 
     def _draw_toggles(self) -> None:
         session = self.session
@@ -145,10 +150,10 @@ class Dashboard:
         result, base, model = session.selected, session.baseline, session.engine.model
         nodes = f"{units.count(model.nodes)} nodes · " if model.nodes else ""
         line = f"{nodes}{units.count(model.parameters)} parameters · {units.size(model.size_bytes)}"
-        self.graph.show(result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}")
+        self.graph.show(result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}", model)
         raw = session.samples(result.recipe.key) if result else ()
         base_raw = session.samples(base.recipe.key) if base else ()
-        self.tabs.fill(TIME, panes.timing(result, base, raw, base_raw))
+        self.tabs.fill(TIME, panes.why_not_faster(result, base) + panes.timing(result, base, raw, base_raw))
         self.tabs.fill(ACCURACY, panes.accuracy(result, shown))
         self.tabs.fill(MACHINE, panes.machine(session.engine.fingerprint, result, session.engine.plan))
         self.tabs.fill(LOG, panes.log(session.log))
@@ -183,6 +188,8 @@ class Dashboard:
             self.session.measure()
         elif message.get("id") == "cancel":
             self.session.cancel()
+        elif message.get("id") == "export":
+            self.session.export()
         self.refresh()
 
     def _on_page(self, seen: dict[str, Any]) -> None:

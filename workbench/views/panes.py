@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from .. import units
+from ..diagnose import diagnose
 from ..errors import InputError
 from ..results import Result
 from . import sentences
@@ -43,6 +44,21 @@ def stages(result: Result | None, model_line: str) -> str:
     if result.status == "failed":
         boxes.pop()
     return _pane(f"{failed}<ol class='wb-stages'>{''.join(boxes)}</ol>{''.join(notes)}")
+
+
+def why_not_faster(result: Result | None, baseline: Result | None) -> str:
+    """The causes, with evidence and advice, why a variant is not faster; nothing for one that is."""
+    if result is None or baseline is None or result.is_baseline:
+        return ""
+    found = diagnose(result, baseline)
+    if not found.causes:
+        return ""
+    lines = "".join(f"<p><b>{escape(c.title)}</b> {escape(c.evidence)} {_dim_text(c.advice)}</p>" for c in found.causes)
+    return _pane(f"<p>Why is it not faster? {escape(found.line)}</p>{lines}")
+
+
+def _dim_text(text: str) -> str:
+    return f"<span class='wb-dim'>{escape(text)}</span>"
 
 
 def timing(result: Result | None, baseline: Result | None, raw: tuple[float, ...] = (),

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from .. import units
 from ..engine import Progress
 from ..errors import Cancelled, WorkbenchError
+from ..export import bundle
 from ..measure.environment import physical_threads
 from ..recipe import Recipe
 from ..results import Result
 from . import choices, frames, opening, sentences
+from .marshal import Marshal
 from .panes import Entry
 
 LOG_LINES = 400
 REFRESH_S = 0.2  # between two drawings while measuring
-
-
-class Marshal:
-    """Runs callbacks of worker threads on the kernel's event loop; without a loop (a script), where they are."""
-
-    def __init__(self) -> None:
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
-
-    def __call__(self, function: Callable[..., None], *args: Any) -> None:
-        """Runs the function soon."""
-        if self._loop is not None and self._loop.is_running():
-            self._loop.call_soon_threadsafe(function, *args)
-        else:
-            function(*args)
 
 
 class Session:
@@ -177,6 +162,33 @@ class Session:
                 self._cancel.set()
                 self.status = ("stopping …", "plain", self.status[2])
                 self._write("cancel")
+
+    def export(self) -> None:
+        """Writes the selected variant's bundle beside the study, in the background."""
+        chosen, study = self.selected, self.engine.study
+        if chosen is None or self.busy:
+            return
+        home = (study.path or Path("study")).absolute().parent
+        folder = home / "bundles" / f"{self.engine.model.name}-{chosen.run_id}"
+        self.status = (f"writing the bundle {folder.name} …", "plain", -1.0)
+        threading.Thread(target=self._export, args=(chosen, folder), daemon=True, name="export").start()
+
+    def _export(self, chosen: Result, folder: Path) -> None:
+        try:
+            bundle.write(chosen, self.engine.model, folder, self.engine.study)
+            line, bad = f"bundle written: {folder}", False
+        except WorkbenchError as error:
+            line, bad = str(error), True
+        except Exception as error:  # a defect must show in the bar, not die with the thread
+            line, bad = f"unexpected {type(error).__name__}: {error}", True
+        self._marshal(self._exported, line, bad)
+
+    def _exported(self, line: str, bad: bool) -> None:
+        with self.lock:
+            if not self.busy:
+                self.status = (line, "failed" if bad else "plain", -1.0)
+            self._write(line, bad)
+        self._on_change()
 
     def close(self) -> None:
         """Stops the work and ends the worker processes."""
