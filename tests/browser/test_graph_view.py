@@ -1,6 +1,7 @@
 """The graph pair in a real browser: static page, JupyterLab, Voila, exported notebook; nothing leaves the machine."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,8 +15,10 @@ from . import lab
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 CODE = ["import sys", f"sys.path.insert(0, {str(lab.ROOT)!r})", "from tests import graph_payloads",
-        "from workbench.views.graph_view import GraphDiff", "view = GraphDiff(graph_payloads.small(), height=600)",
-        "view"]
+        "import ipywidgets", "from workbench.views.graph_view import GraphDiff",
+        "view = GraphDiff(graph_payloads.small(), height=560)", "heard = ipywidgets.Label('nothing yet')",
+        "view.observe(lambda change: setattr(heard, 'value', 'kernel: ' + change.new.get('name', '')), 'selected')",
+        "display(view, heard)"]
 HANDLE = "(document.querySelector('[data-graphdiff]') || document.querySelector('.graphdiff-host')).graphdiff"
 NAME = "graph_pair.ipynb"
 
@@ -299,25 +302,55 @@ def test_ten_thousand_nodes_open_collapsed_and_expand(static):
     assert page.errors == []
 
 
-def test_jupyterlab_renders_selects_and_tells_the_kernel(page, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("graph"))
-    try:
-        lab.run_notebook(page, server, NAME)
-        page.wait_for_selector(".graphdiff-host[data-ready]")
-        page.locator(".graphdiff-host").scroll_into_view_if_needed()
-        check_selection(page)
-        page.keyboard.press("ArrowDown")  # walks in the graph, not in the notebook
-        assert do(page, "view.host.dataset.selected") == "relu"
-        keep(page, "lab-light")
-        go_dark(page)
-        page.wait_for_function(f"{HANDLE}.view.theme.mode === 'dark'")
-        page.wait_for_timeout(300)
-        keep(page, "lab-dark")
-        assert max(do(page, "[...view.ctx.getImageData(2, 2, 1, 1).data]")[:3]) < 60
-        assert page.watch.outside == []
-        assert [e for e in page.watch.errors if "graph" in e.lower() or "anywidget" in e.lower()] == []
-    finally:
-        server.close()
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The notebook as HTML, run and exported by nbconvert with HTML before widgets; the run notebook lies beside it."""
+    folder = tmp_path_factory.mktemp("export")
+    path = notebook(folder)
+    run = [sys.executable, "-m", "nbconvert", "--to"]
+    order = '["text/html", "image/png", "text/plain"]'
+    subprocess.run([*run, "notebook", "--execute", "--inplace", str(path)], check=True, cwd=folder, capture_output=True)
+    subprocess.run([*run, "html", str(path), f"--NbConvertBase.display_data_priority={order}"], check=True, cwd=folder,
+                   capture_output=True)
+    return path.with_suffix(".html")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    found = Server(tmp_path_factory.mktemp("graph"))
+    yield found
+    found.close()
+
+
+def test_jupyterlab_renders_selects_and_tells_the_kernel(page, server):
+    lab.run_notebook(page, server, NAME)
+    page.wait_for_selector(".graphdiff-host[data-ready]")
+    page.locator(".graphdiff-host").scroll_into_view_if_needed()
+    check_selection(page)
+    page.keyboard.press("ArrowDown")  # walks in the graph, not in the notebook
+    assert do(page, "view.host.dataset.selected") == "relu"
+    page.get_by_text("kernel: relu", exact=True).wait_for(state="attached")
+    keep(page, "lab-light")
+    go_dark(page)
+    page.wait_for_function(f"{HANDLE}.view.theme.mode === 'dark'")
+    page.wait_for_timeout(300)
+    keep(page, "lab-dark")
+    assert max(do(page, "[...view.ctx.getImageData(2, 2, 1, 1).data]")[:3]) < 60
+    assert page.watch.outside == []
+    assert [e for e in page.watch.errors if "graph" in e.lower() or "anywidget" in e.lower()] == []
+
+
+def test_a_notebook_opened_again_shows_the_still(browser, server, exported):
+    shutil.copy(exported.with_suffix(".ipynb"), server.notebooks / "again.ipynb")
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    watch = lab.Watch(page)
+    page.goto(f"http://127.0.0.1:{server.port}/lab/tree/notebooks/again.ipynb?token={lab.TOKEN}", timeout=120_000)
+    still = page.locator(".graphdiff-still, .jp-OutputArea-output img").first  # classes may be taken out
+    still.wait_for(timeout=120_000)
+    page.get_by_text("2 unexplained").first.wait_for(timeout=60_000)
+    assert page.locator(".jp-OutputArea img").first.evaluate("e => e.naturalWidth") > 1000
+    assert watch.outside == []
+    page.close()
 
 
 def test_voila_renders_and_selects(browser, tmp_path_factory):
@@ -335,17 +368,6 @@ def test_voila_renders_and_selects(browser, tmp_path_factory):
     finally:
         page.close()
         server.close()
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """The notebook as HTML, run and exported by nbconvert with HTML before widgets."""
-    folder = tmp_path_factory.mktemp("export")
-    path = notebook(folder)
-    order = '["text/html", "image/png", "text/plain"]'
-    subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", "--execute", str(path),
-                    f"--NbConvertBase.display_data_priority={order}"], check=True, cwd=folder, capture_output=True)
-    return path.with_suffix(".html")
 
 
 def test_exported_notebook_works_offline(browser, exported):

@@ -58,7 +58,7 @@ def columns(payload: dict[str, Any]) -> dict[str, Any]:
         "before": _side(payload["before"], tree.before, table),
         "after": _side(payload["after"], tree.after, table),
         "groups": _groups(payload["groups"], table),
-        "tree": {"parent": tree.parent, "title": [t[:200] for t in tree.title], "kind": tree.kind,
+        "tree": {"parent": tree.parent, "title": [t[:200] for t in tree.title], "kind": tree.kind, "times": tree.times,
                  "expanded": [int(e) for e in tree.expanded]},
         "strings": table.strings,
     }

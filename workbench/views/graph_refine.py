@@ -19,12 +19,13 @@ _LAYER = re.compile(r"conv(?!ert)|gemm|matmul|dense|fully|lstm|gru|rnn|attention
 
 @dataclass(eq=False)
 class Group:
-    """A block. ``kind``: root, scope (from names), block (from structure), repeat, part, constants."""
+    """A block. ``kind``: root, scope (from names), block (from structure), repeat (of ``times``), part, constants."""
 
     title: str
     kind: str
     parent: Group | None = None
     items: list[int | Group] = field(default_factory=list)
+    times: int = 0
 
     def leaves(self) -> Iterator[int]:
         """All nodes below, in no particular order."""
@@ -126,7 +127,7 @@ class Refiner:
             if run.period == 1 and not isinstance(members[0], Group) and run.times < 8:
                 out += members
                 continue
-            fold = Group("", "repeat", group, members)
+            fold = Group("", "repeat", group, members, run.times)
             self._adopt(fold)
             if run.period > 1:
                 cuts = [range(k, k + run.period) for k in range(0, len(members), run.period)]
@@ -136,7 +137,7 @@ class Refiner:
         group.items = out + group.items[at:]
         if len(group.items) == 1 and isinstance(group.items[0], Group) and group.kind != "root":
             only = group.items[0]
-            group.items, group.kind = only.items, only.kind
+            group.items, group.kind, group.times = only.items, only.kind, only.times
             self._adopt(group)
 
     def _parts(self, group: Group) -> None:
@@ -152,7 +153,8 @@ class Refiner:
                 continue
             child = Group("", kind, group, members)
             self._adopt(child)
-            child.title = self._title(child, known) or f"{kind} {number}"
+            ends = self._repeat_title(child) if kind == "part" and isinstance(members[0], Group) else ""
+            child.title = ends or self._title(child, known) or f"{kind} {number}"
             items.append(child)
         group.items = items
 

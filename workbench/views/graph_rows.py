@@ -18,14 +18,14 @@ class Box(NamedTuple):
         title: name of the group or operator.
         note: operator counts or shape.
         states: how many nodes of each status, by position in the statuses.
-        is_pill: an input or output of the graph.
+        pill: 'input' or 'output' of the graph, '' for operators and groups.
     """
 
     key: tuple[str, int]
     title: str
     note: str
     states: tuple[int, ...]
-    is_pill: bool
+    pill: str
 
 
 class Picture(NamedTuple):
@@ -145,19 +145,15 @@ def _boxes(columns: dict[str, Any], side: dict[str, Any], shown: list[tuple[str,
             states[side["status"][i]] += 1
         if key[0] == "node":
             i = nodes[0]
-            pill = not real
+            pill = "" if real else strings[side["op"][i]]
             title = strings[side["name"][i]] if pill else strings[side["op"][i]]
             note = strings[side["shape"][i]]
         else:
-            pill = False
+            pill = ""
             title = columns["tree"]["title"][key[1]] or "group"
-            title += _times(columns["tree"], key[1])
+            title += f"  ×{columns['tree']['times'][key[1]]}" if columns["tree"]["times"][key[1]] else ""
             flow = [i for i in real if columns["tree"]["kind"][side["parent"][i]] != "constants"]
             ops = Counter(strings[side["op"][i]].removeprefix("com.microsoft.") for i in flow or real).most_common(3)
             note = " · ".join(f"{n} {op}" if n > 1 else op for op, n in ops)
         found[key] = Box(key, title, note, tuple(states), pill)
     return found
-
-
-def _times(tree: dict[str, Any], group: int) -> str:
-    return f"  ×{tree['parent'].count(group)}" if tree["kind"][group] == "repeat" else ""

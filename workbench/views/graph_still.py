@@ -100,10 +100,10 @@ def _side(pen: _Pen, columns: dict[str, Any], shown: Picture, side: int) -> None
 
 def _box(pen: _Pen, columns: dict[str, Any], box: Box, x: float, y: float, width: float) -> None:
     title = box.title.removeprefix("com.microsoft.")
-    if box.is_pill:
-        pen.line([(x + width / 2, y), (x + width / 2, y + BOX_HEIGHT)], EDGE)
-        pen.box((x + 16, y + 10, x + width - 16, y + 36), "white", 13)
-        pen.text((x + 28, y + 15), title, INK, room=width - 56)
+    if box.pill:
+        y += BOX_HEIGHT - 26 if box.pill == "input" else 0
+        pen.box((x + 16, y, x + width - 16, y + 26), "white", 13)
+        pen.text((x + 28, y + 5), title, INK, room=width - 56)
         return
     pen.box((x, y, x + width, y + BOX_HEIGHT), RAISED, 7)
     pen.text((x + 8, y + 4), title, INK, bold=True, room=width - 14)

@@ -22,6 +22,7 @@ class Tree(NamedTuple):
         parent: of each group, -1 for the root.
         title: of each group.
         kind: of each group.
+        times: how often its block repeats, 0 where it does not.
         expanded: whether the first picture shows it open.
         before: group of each node of the original.
         after: group of each node of the other graph.
@@ -30,6 +31,7 @@ class Tree(NamedTuple):
     parent: list[int]
     title: list[str]
     kind: list[str]
+    times: list[int]
     expanded: list[bool]
     before: list[int]
     after: list[int]
@@ -54,6 +56,7 @@ def build(payload: dict[str, Any]) -> Tree:
     return Tree(
         parent=[-1 if g.parent is None else index[id(g.parent)] for g in groups],
         title=[g.title for g in groups], kind=[g.kind for g in groups],
+        times=[g.times for g in groups],
         expanded=_first_picture(groups, index, ours, theirs), before=ours, after=theirs)
 
 

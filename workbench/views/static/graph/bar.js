@@ -28,8 +28,8 @@ export function makeBar(view) {
   const node = el("div", { class: "gd-bar", role: "toolbar", "aria-label": "Graph pair" },
     el("div", { class: "gd-chips" }, chips), el("div", { class: "gd-tools" }, heat, search,
       el("div", { class: "gd-buttons" },
-        button("−", "Close one level", () => view.relayout(() => view.scene.step(false))),
-        button("+", "Open one level", () => view.relayout(() => view.scene.step(true))),
+        button("−", "Close one level; with Shift, everything", (event) => view.relayout(() => (event.shiftKey ? view.scene.closeAll() : view.scene.step(false)))),
+        button("+", "Open one level; with Shift, everything", (event) => view.relayout(() => (event.shiftKey ? view.scene.openAll() : view.scene.step(true)))),
         button("⤢", "Fit (0)", () => view.fit(true)),
         button("◐", "Light or dark", () => view.theme.next()),
         button("☰", "Show or hide the panel (p)", () => view.panel.toggle()))));

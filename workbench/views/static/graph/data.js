@@ -74,7 +74,7 @@ function index(ends, n) {
 function makeTree(columns, sides) {
   const t = columns.tree, count = t.parent.length;
   const tree = {
-    count, parent: Int32Array.from(t.parent), title: t.title, kind: t.kind, expanded: Uint8Array.from(t.expanded),
+    count, parent: Int32Array.from(t.parent), title: t.title, kind: t.kind, times: t.times, expanded: Uint8Array.from(t.expanded),
     depth: new Int32Array(count), groups: Array.from({ length: count }, () => []), leaves: [], start: [], end: [], leafAt: [], position: [],
     sums: [], states: [],
   };
@@ -174,7 +174,8 @@ function counted(model, s, g, quiet) {
   const side = model.sides[s], counted = new Map();
   for (let p = model.tree.start[s][g]; p < model.tree.end[s][g]; p += 1) {
     const leaf = model.tree.leafAt[s][p];
-    if (!side.isPill(leaf) && (quiet || !side.quiet[leaf])) counted.set(side.ops[leaf], (counted.get(side.ops[leaf]) || 0) + 1);
+    const source = side.quiet[leaf] || side.inStart[leaf] === side.inStart[leaf + 1];
+    if (!side.isPill(leaf) && (quiet || !source)) counted.set(side.ops[leaf], (counted.get(side.ops[leaf]) || 0) + 1);
   }
   return [...counted].sort((a, b) => b[1] - a[1]).map(([op, n]) => [side.strings[op], n]);
 }

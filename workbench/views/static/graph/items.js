@@ -74,9 +74,9 @@ function hint(side, leaf) {
 
 function groupItem(scene, s, g) {
   const { model, expanded } = scene, { tree } = model, item = base(s, -1, g);
-  const kind = tree.kind[g], repeats = kind === "repeat" ? tree.groups[g].length : 0;
+  const kind = tree.kind[g];
   item.title = clean(tree.title[g]) || kind;
-  item.times = repeats > 1 ? `×${repeats}` : "";
+  item.times = tree.times[g] ? `×${tree.times[g]}` : "";
   if (expanded[g]) {
     item.sub = scene.layout(g);
     item.w = Math.max(item.sub.w[s], Math.min(220, scene.measure(item.title, true) + 80)) + 2 * PAD;

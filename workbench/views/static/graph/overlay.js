@@ -135,7 +135,7 @@ export class Minimap {
     const ctx = this.canvas.getContext("2d"), root = scene.root;
     for (let s = 0; s < 2; s += 1) {
       ctx.setTransform(sx * ratio, 0, 0, sy * ratio, ratio * (s * (one + 6) + (one - root.w[s] * sx) / 2), 0);
-      paintSide({ ...frame, ctx, zoom: Math.min(0.13, sy) }, s, [-1e9, -1e9, 1e9, 1e9]);
+      paintSide({ ...frame, ctx, zoom: Math.min(0.13, sy), plain: true }, s, [-1e9, -1e9, 1e9, 1e9]);
     }
   }
 

@@ -21,7 +21,7 @@ export function paintSide(frame, s, world) {
 
 function collect(frame, s, layout, ox, oy, world, list) {
   const [x0, y0, x1, y1] = world, { zoom } = frame;
-  for (const edge of layout.edges[s]) {
+  if (!frame.plain) for (const edge of layout.edges[s]) {
     if (edge.high + oy < y0 || edge.low + oy > y1) continue;
     if ((edge.high - edge.low) * zoom < 1.5) continue;
     list.edges.push({ edge, ox, oy });

@@ -22,13 +22,13 @@ export class ChangeTable {
     const metric = view.barMetric, filter = view.filter && view.filter.index;
     const rows = this.patterns.filter((p) => filter === null || filter === undefined || p.status === filter);
     rows.sort((p, q) => this.compare(p, q, metric));
-    const columns = [["what", "Change"], ["n", "Count"], ...(metric ? [["before", `${METRICS[metric].title} before`], ["after", "after"]] : [])];
+    const columns = [["what", "Change"], ["n", "Count"], ...(metric ? [["before", "before"], ["after", "after"]] : [])];
     const head = el("tr", {}, columns.map(([key, title]) => el("th", { scope: "col", "aria-sort": this.sort.key === key ? (this.sort.down ? "descending" : "ascending") : "none" },
       el("button", { type: "button", "data-sort": key, onclick: () => this.sortBy(key) }, title, this.sort.key === key ? (this.sort.down ? " ▾" : " ▴") : ""))));
     const body = el("tbody", {}, rows.map((p) => this.patternRows(p, metric)));
     const focused = this.node.getRootNode().activeElement, key = focused && this.node.contains(focused) ? focused.dataset.key || focused.dataset.sort : null;
     this.node.replaceChildren(el("table", { onkeydown: (event) => this.key(event) },
-      el("caption", {}, `${count(rows.reduce((n, p) => n + p.groups.length, 0))} changes in ${count(rows.length)} kinds`), el("thead", {}, head), body));
+      el("caption", {}, `${count(rows.reduce((n, p) => n + p.groups.length, 0))} changes in ${count(rows.length)} kinds${metric ? `, with their ${METRICS[metric].title}` : ""}`), el("thead", {}, head), body));
     if (key) { const again = [...this.node.querySelectorAll("button")].find((b) => b.dataset.key === key || b.dataset.sort === key); if (again) again.focus(); }
   }
 

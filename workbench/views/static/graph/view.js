@@ -72,7 +72,7 @@ export class GraphView {
   fit(whole) {
     const { root } = this.scene, { panes, height } = this.size;
     const wide = (panes[0].w - 24) / Math.max(...root.w, 60), high = (height - 2 * TOP) / Math.max(root.h, 60);
-    const zoom = whole ? Math.min(wide, high, 1.2) : Math.max(Math.min(wide, 1, Math.max(high, 0.7)), Math.min(wide, 0.45));
+    const zoom = whole ? Math.min(wide, high, 1.2) : Math.max(Math.min(wide, 1, Math.max(high, 0.78)), Math.min(wide, 0.45));
     this.view = { x: 0, y: 0, z: clamp(zoom, MIN_ZOOM, MAX_ZOOM) };
     if (Math.max(...root.w) * zoom <= panes[0].w) this.view.x = mean([0, 1].map((s) => root.w[s] / 2 - root.middle[s]));
     const spare = height / this.view.z - root.h;
