@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from . import naming, ops
+from . import kin, naming, ops
 from .extend import Extender
 from .graph import Node
 from .hints import Hints
 from .index import Index
+from .kindred import Kindred
 from .numbering import Before, Numbers
+
+
+def _dialect(format: str) -> str:
+    """Formats with one set of operators and names."""
+    return "onnx" if format == "onnxruntime" else format
 
 
 class Anchors:
@@ -18,8 +24,9 @@ class Anchors:
 
     Attributes:
         pair: tensor after -> tensor before with the same value.
-        how: tensor after -> 'same' (same operator on the same values), 'name', 'node', 'origin', 'place' (position
-            among the graph's outputs) or 'form' (another form of an anchored tensor).
+        how: tensor after -> 'same' (same operator on the same values), 'kin' (same kind of operator of another format
+            on the same values), 'back' (read by two versions of one operator), 'name', 'node', 'origin', 'layer',
+            'place' (position among the graph's outputs) or 'form' (another form of an anchored tensor).
         forms: tensor after -> changes of form on the way from the anchored tensor.
         number: value numbers of the tensors after; anchored ones share that of their counterpart.
         tied: the numbers of anchored tensors.
@@ -32,14 +39,17 @@ class Anchors:
         self.forms: dict[str, frozenset[str]] = {}
         self.number: dict[str, int] = {}
         self.tied: set[int] = set()
+        self._one_format = _dialect(before.index.graph.format) == _dialect(after.graph.format)
         self._hints = Hints(before.index, after)
         self._extender = Extender(before, self)
-        self._one_format = before.index.graph.format == after.graph.format
+        self._kindred = Kindred(before)
+        self._used: set[str] = set()
         self._inputs()
         self._constants()
         for i, node in enumerate(after.nodes):
             self._node(i, node)
-        self._outputs()
+        for node in reversed(after.nodes):
+            self._backwards_from(node)
 
     def _inputs(self) -> None:
         first, second = self.before.index.graph.inputs, self.after.graph.inputs
@@ -65,7 +75,8 @@ class Anchors:
     def _constant(self, name: str, known: Before) -> None:
         number = self._numbers.constant(self.after.tensor(name))
         same = known.members.get(number)
-        candidates = [c for c in (name, *naming.origins(name)) if c in known.of]
+        candidates = [c for c in (name, *naming.origins(name)) if c in known.of
+                      and (self._one_format or c in known.index.constants)]
         if same:
             self._tie(name, next((c for c in candidates if c in same), same[0]), "same")
         elif candidates and self._fits(candidates[0], name):
@@ -97,10 +108,16 @@ class Anchors:
                 continue
             if self._by_hint(i, node, place, name, form):
                 continue
+            if self._by_kin(node, place, name):
+                continue
             if form and place == 0 and node.inputs and node.inputs[0]:
                 self._carry(name, node.inputs[0], form)
             else:
                 self.number[name] = self._numbers.of((key, place))
+
+    def _trusted(self, candidate: str, name: str, how: str) -> bool:
+        """Words that hold even between unlike operators: a layer may end with another one than it is named after."""
+        return how in ("place", "layer") or (candidate == name and self._one_format)
 
     def _in_form(self, node: Node) -> bool:
         """Reads values whose places have changed, which matters to all but elementwise operators."""
@@ -116,11 +133,13 @@ class Anchors:
     def _by_hint(self, i: int, node: Node, place: int, name: str, form: str) -> bool:
         for candidate, how in self._hints.of(i, place, name):
             maker = self.before.index.producer(candidate)
-            if maker is None or (ops.conflict(maker.op, node.op) and not (candidate == name and self._one_format)):
+            if maker is None or (ops.conflict(maker.op, node.op) and not self._trusted(candidate, name, how)):
                 continue
             if form and self.pair.get(node.inputs[0]) == candidate:  # its input has that value already
                 return False
-            if form and maker.op != node.op:  # a carrier named after what it carries
+            if form and how != "place" and self._elsewhere(maker, node):
+                continue
+            if form and not self._same_form(maker, node, form):  # a carrier named after what it carries
                 if form == "quantized" and self._clamps(maker, node):
                     self._tie(name, candidate, how)
                     return True
@@ -131,6 +150,40 @@ class Anchors:
                 self._tie(name, found, how)
                 return True
         return False
+
+    def _by_kin(self, node: Node, place: int, name: str) -> bool:
+        """Across formats: the only operator before of the same kind on the same values."""
+        if self._one_format or place:
+            return False
+        made = kin.signature(node, self.after)
+        if made is None:
+            return False
+        reads = frozenset(self._roots(t) for t in kin.data_inputs(node, self.after))
+        weights = [self.number.get(t) for t in node.inputs if t and self.how.get(t) == "same"]
+        candidates = self._kindred.by_weight(made, weights) or self._kindred.by_inputs(made, reads)
+        fitting = [c for c in candidates if c not in self._used and self._fits(c, name)]
+        if len(fitting) != 1:
+            return False
+        self._tie(name, fitting[0], "kin")
+        return True
+
+    def _roots(self, tensor: str) -> int:
+        """Number of the value that a tensor after is a form of."""
+        return self._get(self.after.forms(tensor)[-1])
+
+    def _elsewhere(self, maker: Node, node: Node) -> bool:
+        """Both only change a form, but of different values: the name moved with an operator to another place."""
+        source = node.inputs[0]
+        if not self.before.index.is_carrier(self.before.index.maker[maker.outputs[0]]) or source not in self.pair:
+            return False
+        mine = {self.number.get(t) for t in self.after.forms(source)}
+        return not mine & {self.before.get(t) for t in self.before.index.forms(maker.inputs[0])}
+
+    @staticmethod
+    def _same_form(maker: Node, node: Node, form: str) -> bool:
+        """Both change the form in one way: Flatten and Reshape do, quantize and dequantize do not."""
+        moved = form in ("reshaped", "transposed", "cast") and ops.CARRIERS.get(maker.op) == form
+        return moved or maker.op == node.op
 
     def _clamps(self, maker: Node, node: Node) -> bool:
         """Quantizing to a range that starts at zero does what the activation did, so quantizers drop it."""
@@ -148,17 +201,28 @@ class Anchors:
 
     def _backwards(self, source: str, candidate: str, how: str) -> None:
         """A carrier's result has the name of a tensor before: so its input holds that value too."""
-        if how == "name" and source and source not in self.pair and source in self.after.maker:
+        if how in ("name", "place") and source and source not in self.pair and source in self.after.maker:
             self._tie(source, candidate, "form")
 
-    def _outputs(self) -> None:
-        """Outputs of the graph correspond by position, whatever they are called."""
-        first, second = self.before.index.graph.outputs, self.after.graph.outputs
-        if len(first) != len(second):
+    def _backwards_from(self, node: Node) -> None:
+        """Two versions of one operator with one input each that is not tied yet: those inputs correspond."""
+        result = next((t for t in node.outputs[:1] if self.how.get(t, "form") != "form"), None)
+        maker = self.before.index.producer(self.pair[result]) if result else None
+        if maker is None or not (maker.op == node.op or self._alike(maker, node)):
             return
-        for old, new in zip(first, second, strict=True):
-            if new not in self.pair and new not in self.before.index.outputs and old in self.before.of:
-                self._tie(new, old, "place")
+        new = [t for t in kin.data_inputs(node, self.after) if t not in self.pair]
+        if len(new) != 1 or new[0] not in self.after.maker:
+            return
+        known = {self._roots(t) for t in kin.data_inputs(node, self.after)}
+        forms = self.before.index.forms
+        old = [t for t in kin.data_inputs(maker, self.before.index)
+               if not {self.before.get(f) for f in forms(t)} & known]
+        if len(old) == 1 and old[0] not in self._used and self._fits(old[0], new[0]):
+            self._tie(new[0], old[0], "back")
+
+    def _alike(self, maker: Node, node: Node) -> bool:
+        first, second = kin.signature(maker, self.before.index), kin.signature(node, self.after)
+        return first is not None and first == second
 
     def _carry(self, name: str, source: str, form: str) -> None:
         self.number[name] = self._get(source)
@@ -170,6 +234,7 @@ class Anchors:
     def _tie(self, name: str, old: str, how: str) -> None:
         self.pair[name], self.how[name], self.number[name] = old, how, self.before.get(old)
         self.tied.add(self.number[name])
+        self._used.add(old)
 
     def _get(self, name: str) -> int:
         if name not in self.number:

@@ -144,6 +144,12 @@ class Classifier:
             return f"the same value as '{old}'"
         if how == "place":
             return f"the same output of the model ('{old}')"
+        if how == "kin":
+            return f"'{old}', from the same kind of operator"
+        if how == "back":
+            return f"'{old}', which the same operator reads"
+        if how == "layer":
+            return f"'{old}', as its path tells"
         if how == "origin":
             return f"named as coming from '{old}'"
         if how == "node":
@@ -177,7 +183,7 @@ class Classifier:
             return False
         if any(ops.is_quantized(n.op) or ops.CARRIERS.get(n.op) == "quantized" for n in after):
             return True
-        if self._integer(after[-1], self._after) and not self._integer(before[-1], self._before.index):
+        if self._integer(after[-1], self._after) and self._floating(before[-1]):
             return True
         return any(self._reads_dequantized(n) and (ops.family(n.op) in _HEAVY or self._is_quantized_next(n))
                    for n in after)
@@ -185,6 +191,9 @@ class Classifier:
     @staticmethod
     def _integer(node: Node, index: Index) -> bool:
         return bool(node.outputs) and index.tensor(node.outputs[0]).dtype in QUANTIZED
+
+    def _floating(self, node: Node) -> bool:
+        return bool(node.outputs) and self._before.index.tensor(node.outputs[0]).dtype.startswith("float")
 
     def _reads_dequantized(self, node: Node) -> bool:
         return any("quantized" in self._anchors.forms.get(t, ()) for t in node.inputs if t)
@@ -221,4 +230,7 @@ class Classifier:
         why = f"gives '{source}' {_FORMS[form]}" if form else "it has no counterpart before"
         if form:
             return self._group([], [i], "inserted", why)
+        outputs = [t for t in node.outputs if t]
+        if outputs and all(t in self._after.settled for t in outputs):
+            return self._group([], [i], "inserted", "a constant, or part of the computation of a shape")
         return self._group([], [i], "unexplained", why)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .anchors import Anchors
 from .classify import Classifier
 from .graph import Graph
@@ -9,9 +11,10 @@ from .groups import Diff
 from .index import Index
 from .numbering import Before, Numbers
 from .regions import Regions
+from .verify import verified
 
 
-def diff(before: Graph, after: Graph, *, values: dict[str, bool] | None = None) -> Diff:
+def diff(before: Graph, after: Graph, *, values: Mapping[str, bool] | None = None) -> Diff:
     """Relates the nodes of two graphs of one model.
 
     Args:
@@ -29,4 +32,5 @@ def diff(before: Graph, after: Graph, *, values: dict[str, bool] | None = None) 
     anchors = Anchors(first, second, numbers)
     regions = Regions(first, second, anchors)
     groups = Classifier(first, second, anchors, regions).groups()
-    return Diff(before, after, tuple(groups), anchors.pair)
+    found = Diff(before, after, tuple(groups), anchors.pair)
+    return verified(found, values) if values else found

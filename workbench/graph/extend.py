@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _STEPS = 4
 _WALK = 16  # nodes looked at behind a tensor
 _QUANTIZED = ("int8", "uint8")
+# Fused activation -> operators that it may have been.
+_ACTIVATIONS = {"relu6": ("relu6", "clip", "aten.hardtanh"), "relu": ("relu", "aten.relu"),
+                "logistic": ("sigmoid", "logistic"), "relu_n1_to_1": ("clip",)}
 # Zero points at the lower end of the range: nothing below zero can be told.
 _LOWEST = {digest(value, dtype, shape) for value, dtype in ((b"\0", "uint8"), (b"\x80", "int8"))
            for shape in ((), (1,))}
@@ -30,9 +33,9 @@ class Extender:
     def extend(self, tensor: str, node: Node, output: str) -> str:
         """The tensor before that ``output`` of a node after really holds, given that names point to ``tensor``."""
         tensor = self._over_operands(tensor, node)
-        activation = node.attributes.get("activation")
-        if activation and node.op.startswith(ops.MS):
-            tensor = self._over(tensor, (str(activation),))
+        activation = str(node.attributes.get("activation") or "").lower()
+        if activation not in ("", "none", "linear"):
+            tensor = self._over(tensor, _ACTIVATIONS.get(activation, (activation,)))
         return self._over_clamp(self._to_quantized(tensor, node, output), node, output)
 
     def _over_operands(self, tensor: str, node: Node) -> str:
@@ -85,10 +88,10 @@ class Extender:
 
     def _over(self, tensor: str, wanted: tuple[str, ...]) -> str:
         maker = self._before.index.producer(tensor)
-        if maker is not None and maker.op in wanted:
+        if maker is not None and ops.plain(maker.op).lower() in wanted:
             return tensor
         user = self._single_user(tensor)
-        return user.outputs[0] if user is not None and user.op in wanted else tensor
+        return user.outputs[0] if user is not None and ops.plain(user.op).lower() in wanted else tensor
 
     def _to_quantized(self, tensor: str, node: Node, output: str) -> str:
         """An integer result stands for the quantized tensor before, where there is one."""

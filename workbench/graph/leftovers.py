@@ -34,17 +34,16 @@ def _fate(before: Before, anchors: Anchors, after: Index, i: int) -> tuple[str, 
         return "folded", "its result is a constant of the model now"
     if outputs and all(t in index.settled for t in outputs):
         return "folded", "the inputs' sizes determine its result, which is stored in the model now"
-    if all(u in index.constants or _all_settled(index, u) for t in outputs for u in _results(index, t)):
+    if index.is_carrier(i) not in ("", "quantized") and before.get(node.inputs[0]) in anchors.tied:
+        return "eliminated", "the operators behind it take its input as it is; it changed only the form of the values"
+    readers = [u for t in outputs for u in _results(index, t)]
+    if readers and all(u in index.settled for u in readers):
         return "folded", "only computations that are stored in the model now read it"
     return "unexplained", "nothing after computes its result, and no rule tells why that is right"
 
 
 def _results(index: Index, tensor: str) -> list[str]:
     return [o for u in index.users.get(tensor, ()) for o in index.nodes[u].outputs if o]
-
-
-def _all_settled(index: Index, tensor: str) -> bool:
-    return tensor in index.settled
 
 
 def _neighbours(index: Index, fates: dict[int, tuple[str, str]]) -> list[list[int]]:

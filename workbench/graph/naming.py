@@ -31,11 +31,10 @@ def origins(name: str) -> tuple[str, ...]:
 
 
 def paths(name: str) -> Iterator[str]:
-    """Parts of a path that may be the name of a layer, innermost first: 'a/conv_1_1/Relu;a/bn/x' -> conv_1_1, ..."""
-    for origin in name.split(";"):
-        parts = [p for p in origin.removesuffix(":0").split("/") if p]
-        for part in reversed(parts):
-            yield part
-            shorter = re.sub(r"_\d+$", "", part)
-            if shorter != part:
-                yield shorter
+    """Parts of a path that may name a layer, the likeliest first: 'net/conv_1_1/Relu' -> conv_1_1, conv_1, net."""
+    parts = [p for p in name.removesuffix(":0").split("/") if p]
+    for part in (*reversed(parts[:-1]), *parts[-1:]):
+        yield part
+        shorter = re.sub(r"_\d+$", "", part)
+        if shorter != part:
+            yield shorter

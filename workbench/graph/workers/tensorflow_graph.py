@@ -55,7 +55,8 @@ def _graph(model: Model, batch: int, level: str) -> Graph:
         definition = _grappler(definition, inputs, outputs)
     reader = _Reader(tf, definition, inputs, outputs)
     maker = f"TensorFlow {tf.__version__}" + (" (Grappler)" if level == "after" else "")
-    return Graph(tuple(reader.nodes), reader.tensors, reader.inputs, reader.outputs, model.path.name, "tensorflow", maker)
+    return Graph(tuple(reader.nodes), reader.tensors, reader.inputs, reader.outputs, model.path.name, "tensorflow",
+                 maker)
 
 
 def _grappler(definition: Any, inputs: list[str], outputs: list[str]) -> Any:
