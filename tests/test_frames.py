@@ -93,6 +93,13 @@ def test_speed_interval_is_the_inverse_of_the_ratio():
     assert point.speedup_interval == pytest.approx((8 / 1.02, 8 / 0.98))
 
 
+def test_variants_checked_on_other_samples_compare_by_their_paired_change():
+    half = dataclasses.replace(fidelity(0.88, -0.002), samples=1000)  # on these, the baseline itself has 0.882
+    point = shown(BASELINE, dataclasses.replace(FAST, fidelity=half)).point(LITERT_INT8.key)
+    assert point.quality == pytest.approx(0.9 - 0.002)
+    assert point.quality_interval == pytest.approx((0.894, 0.902))
+
+
 def test_random_inputs_are_said():
     assert shown(dataclasses.replace(BASELINE, data_sha256="random")).is_random
     assert not shown(BASELINE).is_random

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -141,7 +142,7 @@ def set_theme(page: Page, name: str) -> None:
     """Switches JupyterLab's theme through its menu."""
     page.locator(".lm-MenuBar-item", has_text="Settings").first.click()
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.get_by_role("menuitemcheckbox", name=name, exact=True).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{name}$")).click()
 
 
 def _leaves(url: str) -> bool:

@@ -59,7 +59,7 @@ def test_what_cannot_be_used_says_why(dashboard):
 
 def test_toggle_moves_the_runtime_along(dashboard):
     choose(dashboard, "precision/int8-static")
-    assert dashboard.locator('[data-choice="runtime/onnxruntime"]').is_checked()
+    dashboard.wait_for_selector('[data-choice="runtime/onnxruntime"]:checked')
     assert "Runtime moved to ONNX Runtime" in text(dashboard, ".wb-note")
 
 

@@ -28,8 +28,8 @@ class Point(NamedTuple):
         runtime: registry name.
         latency_s: median of one run.
         latency_interval_s: its 95 % interval.
-        quality: accuracy, or cosine to the reference; None when it could not be checked.
-        quality_interval: ``quality`` with the 95 % interval of its paired change, None for the baseline.
+        quality: the baseline's accuracy plus the paired change, or cosine to the reference; None when unchecked.
+        quality_interval: ``quality`` with the 95 % interval of the paired change, None for the baseline.
         speedup: baseline median over this median, None for the baseline.
         speedup_interval: its 95 % interval.
         verdict: 'faster', 'slower', 'undecided' or '' for the baseline.
@@ -179,7 +179,9 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
     home = machine or (max(rows, key=lambda r: r.created).machine if rows else "")
     here = [r for r in rows if r.machine == home]
     same = [r for r in here if r.recipe.batch == batch]
-    timed = [_point(r, r.recipe.key in partial, usual) for r in same if r.median_s is not None and r.status != "failed"]
+    reference = _reference(same)
+    timed = [_point(r, r.recipe.key in partial, usual, reference) for r in same
+             if r.median_s is not None and r.status != "failed"]
     points = tuple(sorted(_with_standing(timed), key=lambda p: p.latency_s))
     names = [r.fidelity.metric_name for r in same if r.fidelity]
     return Tradeoff(
@@ -256,8 +258,8 @@ def _failure(r: Result, usual: int) -> Failure:
                    r.recipe.runtime, r.reason)
 
 
-def _point(r: Result, live: bool, usual: int) -> Point:
-    quality, spread = _quality(r)
+def _point(r: Result, live: bool, usual: int, reference: float | None) -> Point:
+    quality, spread = _quality(r, reference)
     inverse = (1 / r.ratio_interval[1], 1 / r.ratio_interval[0]) if r.ratio_interval and all(r.ratio_interval) else None
     return Point(
         key=r.recipe.key, run_id=r.run_id, name=name_of(r.recipe, usual), short=short_name(r.recipe, usual),
@@ -267,17 +269,27 @@ def _point(r: Result, live: bool, usual: int) -> Point:
         verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live)
 
 
-def _quality(r: Result) -> tuple[float | None, Interval | None]:
-    """Quality and its interval: that of the paired change where there are labels, as only it compares variants."""
+def _reference(results: list[Result]) -> float | None:
+    """The baseline's accuracy on the largest set of samples that any of the results was checked on."""
+    checked = [r.fidelity for r in results if r.fidelity and r.fidelity.metric_name == "accuracy"]
+    best = max(checked, key=lambda f: f.samples, default=None)
+    return best.metric - best.delta if best else None
+
+
+def _quality(r: Result, reference: float | None) -> tuple[float | None, Interval | None]:
+    """Quality and its interval.
+
+    With labels it is the baseline's accuracy plus the *paired* change: only that compares variants, since two
+    measurements may have been checked on different numbers of samples.
+    """
     f = r.fidelity
     if f is None:
         return None, None
+    if f.metric_name != "accuracy" or reference is None:
+        return f.metric, None if r.is_baseline else f.metric_interval
     if r.is_baseline:
-        return f.metric, None
-    if f.metric_name == "accuracy":
-        reference = f.metric - f.delta
-        return f.metric, (reference + f.delta_interval[0], reference + f.delta_interval[1])
-    return f.metric, f.metric_interval
+        return reference, None
+    return reference + f.delta, (reference + f.delta_interval[0], reference + f.delta_interval[1])
 
 
 def _row(r: Result | None, p: Point) -> Row:

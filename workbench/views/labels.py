@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-CHAR_WIDTH = 0.54  # of the font size: a shade above the average of the system sans fonts
+CHAR_WIDTH = 0.51  # of the font size: about the average of the system sans fonts
 GAP = 4  # pixels between a marker and its label
 _FAR = 5  # rows of text above and below that a label may move away, then joined by a thin line
 
