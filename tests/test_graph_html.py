@@ -122,6 +122,19 @@ def test_one_empty_side_is_fine(part):
     assert graph_html.to_html(made).startswith("<!doctype html>") and graph_html.to_png(made)
 
 
+def test_a_real_pair_has_every_node_in_a_block_and_on_the_page(light_models):
+    from workbench import model
+    from workbench.graph import diff, readers, wire
+
+    source = model.load(next(p for p in light_models if "squeezenet" in p.name))
+    made = wire.payload(diff.diff(readers.read(source), readers.executed(source, "onnxruntime")), title="squeezenet")
+    tree = graph_tree.build(made)
+    assert len(tree.before) == len(made["before"]["nodes"]) and len(tree.after) == len(made["after"]["nodes"])
+    assert {"Conv + Relu"} <= set(tree.title)
+    page = graph_html.to_html(made)
+    assert "Conv + Relu → nchwc.Conv" in page and len(page) < 600_000
+
+
 # packing
 
 def test_packing_keeps_what_the_payload_says():

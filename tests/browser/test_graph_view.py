@@ -130,6 +130,53 @@ def test_before_and_after_stand_level(static):
         assert abs(tops[0] - tops[1]) < 1, before
 
 
+def test_inputs_stand_level_even_when_renamed(static):
+    made = graph_payloads.small()
+    made["after"]["inputs"] = ["serving:0"]
+    made["after"]["nodes"][0]["in"] = ["serving:0"]
+    page = static(made)
+    tops = [do(page, "pair.locate(value[0], value[1]).top", pair) for pair in (["before", "x"], ["after", "serving:0"])]
+    assert abs(tops[0] - tops[1]) < 1
+    click(page, "before", "x")
+    assert ("other", "after", "serving:0") in marks(page)
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "inception_v1", "resnet50"])
+def test_real_pairs_are_drawn_well(static, light_models, name):
+    from workbench import model
+    from workbench.graph import diff, readers, wire
+
+    source = model.load(next(p for p in light_models if name in p.name))
+    page = static(wire.payload(diff.diff(readers.read(source), readers.executed(source, "onnxruntime")), title=name))
+    keep(page, f"{name}-collapsed")
+    fused = do(page, """(() => {
+      const side = view.model.sides[0];
+      for (let i = 0; i < side.count; i += 1) {
+        if (side.op(i) === 'Conv' && side.statuses[side.status[i]] === 'fused') return i;
+      }
+    })()""")
+    do(page, "view.select({ side: 0, leaf: value, group: -1 }, { reveal: true })", fused)
+    page.wait_for_timeout(200)
+    keep(page, f"{name}-selected")
+    found = marks(page)
+    assert any(how == "other" and side == "after" for how, side, _ in found)
+    do(page, "view.relayout(() => view.scene.openAll())")
+    level = do(page, """(() => {
+      let level = 0, all = 0;
+      for (const item of view.scene.items(0)) {
+        if (item.leaf < 0) continue;
+        const side = view.model.sides[0], g = side.group[item.leaf];
+        if (g < 0 || !view.model.groups.of(1, g).length || view.model.groups.of(0, g).at(-1) !== item.leaf) continue;
+        const other = view.scene.itemOfLeaf(1, view.model.groups.of(1, g).at(-1));
+        all += 1;
+        if (Math.abs(view.scene.place(item).y - view.scene.place(other).y) < 1) level += 1;
+      }
+      return [level, all];
+    })()""")
+    assert level[1] > 10 and level[0] >= 0.9 * level[1], level
+    assert page.errors == [] and page.outside == []
+
+
 def test_boxes_do_not_overlap_and_edges_run_down(static):
     page = static(graph_payloads.stack(1200))
     do(page, "view.relayout(() => view.scene.openAll())")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from . import graph_pack
 
 MOST_ROWS = 40
+HUB_READERS = 5
 
 
 class Box(NamedTuple):
@@ -61,8 +62,10 @@ def picture(columns: dict[str, Any]) -> Picture:
             row = row_of[units[s][key]]
             spots[s][key] = (row, len(rows[row][s]))
             rows[row][s].append(box)
+    readers = [Counter(a for a, _ in found) for found in links]  # a hub feeds everything: its edges would hide the rest
     edges = tuple([(*spots[s][a], *spots[s][b]) for a, b in sorted(links[s])
-                   if spots[s][a][0] < min(spots[s][b][0], MOST_ROWS)] for s in (0, 1))
+                   if spots[s][a][0] < min(spots[s][b][0], MOST_ROWS)
+                   and (readers[s][a] <= HUB_READERS or spots[s][b][0] - spots[s][a][0] == 1)] for s in (0, 1))
     return Picture(rows[:MOST_ROWS], edges, max(0, count - MOST_ROWS))
 
 
@@ -89,11 +92,14 @@ def _units(columns: dict[str, Any], sides: list[dict[str, Any]], shown: list[lis
             a, b = shown[0][before[-1]], shown[1][after[-1]]
             if a[0] == b[0] == "node":
                 units[1][b] = units[0][a]
-    pills = {(sides[0]["op"][i], sides[0]["name"][i]): units[0][shown[0][i]]
-             for i in range(sides[0]["count"], len(sides[0]["name"]))}
-    for i in range(sides[1]["count"], len(sides[1]["name"])):
-        twin = pills.get((sides[1]["op"][i], sides[1]["name"][i]))
-        units[1][shown[1][i]] = twin or units[1][shown[1][i]]
+    for op in ("input", "output"):
+        first, second = ([i for i in range(side["count"], len(side["name"])) if columns["strings"][side["op"][i]] == op]
+                         for side in sides)
+        named = {sides[0]["name"][i]: i for i in first}
+        for k, i in enumerate(second):
+            twin = named.get(sides[1]["name"][i], first[k] if len(first) == len(second) else None)
+            if twin is not None:
+                units[1][shown[1][i]] = units[0][shown[0][twin]]
     links = []
     for s, side in enumerate(sides):
         links.append({(shown[s][a], shown[s][b]) for a, b in zip(side["src"], side["dst"], strict=True)

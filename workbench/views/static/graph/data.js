@@ -146,13 +146,17 @@ function markQuiet(side, tree) {
   for (let i = 0; i < side.count; i += 1) side.quiet[i] = tree.kind[side.parent[i]] === "constants" ? 1 : 0;
 }
 
-// Inputs and outputs of the graph belong together by their names.
+// Inputs and outputs of the graph belong together by their names; the rest by their order, where both sides have as many.
 function pairPills(model) {
-  const [before, after] = model.sides, known = new Map();
-  for (let i = before.count; i < before.n; i += 1) known.set(`${before.op(i)} ${before.name(i)}`, i);
-  for (let i = after.count; i < after.n; i += 1) {
-    const other = known.get(`${after.op(i)} ${after.name(i)}`);
-    if (other !== undefined) { before.twin.set(other, i); after.twin.set(i, other); }
+  const [before, after] = model.sides;
+  for (const op of ["input", "output"]) {
+    const lists = model.sides.map((side) => Array.from({ length: side.n - side.count }, (_, k) => side.count + k).filter((i) => side.op(i) === op));
+    const known = new Map(lists[0].map((i) => [before.name(i), i])), named = lists[1].filter((i) => known.has(after.name(i)));
+    const join = (p, q) => { before.twin.set(p, q); after.twin.set(q, p); };
+    for (const i of named) join(known.get(after.name(i)), i);
+    if (lists[0].length !== lists[1].length) continue;
+    const rest = lists.map((list, s) => list.filter((i) => !model.sides[s].twin.has(i)));
+    rest[0].forEach((p, k) => join(p, rest[1][k]));
   }
 }
 

@@ -65,10 +65,11 @@ function hint(side, leaf) {
   if (!text.includes("kernel") && !text.includes("strides")) return "";
   let found;
   try { found = JSON.parse(text); } catch { return ""; }
-  const kernel = found.kernel_shape || found.kernel_size || found.kernel, strides = found.strides || found.stride;
+  const numbers = (value) => String(value ?? "").match(/^[\s\d,[\]()]*$/) && String(value ?? "").match(/\d+/g);
+  const kernel = numbers(found.kernel_shape ?? found.kernel_size ?? found.kernel), strides = numbers(found.strides ?? found.stride);
   let out = "";
-  if (Array.isArray(kernel) && kernel.length <= 3) out += ` ${kernel.join("×")}`;
-  if (Array.isArray(strides) && strides.length && strides.some((v) => v !== 1)) out += ` /${strides[0]}`;
+  if (kernel && kernel.length <= 3) out += ` ${kernel.join("×")}`;
+  if (strides && strides.some((v) => v !== "1")) out += ` /${strides[0]}`;
   return clean(out).slice(0, 16);
 }
 

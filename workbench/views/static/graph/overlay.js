@@ -101,7 +101,7 @@ export class Minimap {
     if (stage.width < 420 || stage.height < 220 || (root.h <= shownH && Math.max(...root.w) <= shownW)) { this.box = null; return; }
     const wide = Math.max(...root.w, 1), high = Math.max(root.h, 1);
     const h = Math.min(stage.height * 0.42, 190), sy = h / high;
-    const w = Math.max(26, Math.min(60, wide * Math.min(sy, 60 / wide))), sx = w / wide;
+    const w = Math.max(26, Math.min(44, wide * sy)), sx = w / wide;
     const W = 2 * w + 6;
     this.box = { x: stage.width - W - 12, y: stage.height - h - 12, w: W, h, one: w, sx, sy };
     this.draw(frame, stage.ratio);

@@ -45,8 +45,14 @@ export class Panel {
 
   details() {
     const t = this.view.selected;
-    if (!t) return el("p", { class: "gd-dim" }, "Click a box, or walk with the arrow keys: its attributes, its counterparts and its cost stand here.");
+    if (!t) return this.help();
     return t.leaf >= 0 ? this.node(t) : this.group(t);
+  }
+
+  help() {
+    const keys = [["arrows", "walk along the edges, across to the counterpart"], ["Enter", "open or close a group"], ["c", "go to the counterpart"],
+      ["Backspace", "to the group around"], ["/", "search both graphs"], ["+ −", "zoom, as Ctrl and wheel do"], ["0", "show everything"], ["p", "panel on or off"], ["Esc", "no selection"]];
+    return el("div", { class: "gd-details" }, el("p", { class: "gd-dim" }, "Click a box: its attributes, its counterparts and its cost stand here."), dl("Keys", keys));
   }
 
   node({ side: s, leaf }) {
