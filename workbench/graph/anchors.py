@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 from . import kin, naming, ops
 from .extend import Extender
@@ -42,7 +43,6 @@ class Anchors:
         self._one_format = _dialect(before.index.graph.format) == _dialect(after.graph.format)
         self._hints = Hints(before.index, after)
         self._extender = Extender(before, self)
-        self._kindred = Kindred(before)
         self._used: set[str] = set()
         self._inputs()
         self._constants()
@@ -50,6 +50,10 @@ class Anchors:
             self._node(i, node)
         for node in reversed(after.nodes):
             self._backwards_from(node)
+
+    @cached_property
+    def _kindred(self) -> Kindred:
+        return Kindred(self.before)
 
     def _inputs(self) -> None:
         first, second = self.before.index.graph.inputs, self.after.graph.inputs

@@ -68,8 +68,9 @@ def _joined(first: Diff, second: Diff, left: list[Group], right: list[Group]) ->
     if not before and not after:
         return None
     status = _status(left, right, before, after)
-    words = list(dict.fromkeys(g.evidence for g in (*left, *right) if g.status != "kept"))
-    evidence = "; then ".join(words[:3]) or (left + right)[0].evidence
+    told = sorted((g for g in (*left, *right) if g.status != "kept"), key=lambda g: g.status != status)
+    words = list(dict.fromkeys(g.evidence for g in told))
+    evidence = "; ".join(words[:2]) or (left + right)[0].evidence
     verified = all(g.verified for g in (*left, *right))
     line = summary(status, [first.before.nodes[i] for i in before], [second.after.nodes[i] for i in after])
     return Group(before, after, status, evidence, verified, line)

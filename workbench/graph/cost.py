@@ -35,11 +35,11 @@ def with_cost(node: Node, tensors: dict[str, Tensor], format: str) -> Node:
     """One node with its costs; numbers that a reader knows better stay."""
     inputs = [tensors.get(t) if t else None for t in node.inputs]
     outputs = [tensors.get(t) if t else None for t in node.outputs]
-    return replace(
-        node,
-        parameters=node.parameters or parameters(node, inputs),
-        flops=node.flops or max(0, cost_formulas.flops(node, inputs, outputs, format)),
-        bytes=node.bytes or moved(node, inputs, outputs))
+    # The constructor, not dataclasses.replace: that is a third of the time on a graph of 10,000 nodes.
+    return Node(node.name, node.op, node.inputs, node.outputs, node.scope, node.attributes,
+                node.parameters or parameters(node, inputs),
+                node.flops or max(0, cost_formulas.flops(node, inputs, outputs, format)),
+                node.bytes or moved(node, inputs, outputs), node.origins)
 
 
 def parameters(node: Node, inputs: list[Tensor | None]) -> int:
@@ -67,6 +67,4 @@ def moved(node: Node, inputs: list[Tensor | None], outputs: list[Tensor | None])
 
 
 def _size(tensor: Tensor) -> int:
-    if tensor.is_constant and tensor.size_bytes:
-        return tensor.size_bytes
-    return size_bytes(tensor.dtype, tensor.shape)
+    return tensor.size_bytes or size_bytes(tensor.dtype, tensor.shape)

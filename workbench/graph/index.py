@@ -7,6 +7,7 @@ from functools import cached_property
 from .graph import Graph, Node, Tensor
 from .ops import CARRIERS, PASS_ON, RANDOM, plain
 
+_MAYBE_USELESS = frozenset("Cast CAST Convert Reshape Flatten Squeeze Unsqueeze RESHAPE Slice Expand Pad".split())
 _NEVER_FOLDED = RANDOM | {"DequantizeLinear", "com.microsoft.DequantizeLinear", "DEQUANTIZE"}
 
 
@@ -27,6 +28,7 @@ class Index:
                     self.users.setdefault(t, []).append(i)
         self.by_name = {n.name: i for i, n in enumerate(graph.nodes)}
         self.outputs = frozenset(graph.outputs)
+        self._carriers = [CARRIERS.get(n.op, "") for n in graph.nodes]
 
     def tensor(self, name: str) -> Tensor:
         """The tensor, an empty one when the graph does not list it."""
@@ -74,33 +76,33 @@ class Index:
             todo += [self.maker[t] for t in self.nodes[i].inputs if t in self.maker]
         return frozenset(seen)
 
+    @cached_property
+    def _passing(self) -> list[bool]:
+        return [self._gives_back(n) for n in self.nodes]
+
     def passes_on(self, i: int) -> bool:
         """Whether a node gives its first input back unchanged."""
-        node = self.nodes[i]
-        if not node.inputs or not node.inputs[0]:
-            return False
-        if plain(node.op) in PASS_ON and not node.attributes.get("training_mode"):
-            return True
-        return self._useless(node)
+        return self._passing[i]
 
-    def _useless(self, node: Node) -> bool:
-        """Casts to the same type, reshapes to the same shape, concatenations of one, transposes that swap nothing."""
-        if not node.outputs:
-            return False
-        before, after = self.tensor(node.inputs[0]), self.tensor(node.outputs[0])
+    def _gives_back(self, node: Node) -> bool:
+        """Dropout and the like; casts to the same type, reshapes to the same shape, transposes that swap nothing."""
         op = plain(node.op)
-        same_shape = before.shape is not None and before.shape == after.shape and all(
-            isinstance(d, int) for d in before.shape)
-        if op in ("Cast", "CAST", "Convert"):
-            return bool(before.dtype) and before.dtype == after.dtype
-        if op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "RESHAPE", "Slice", "Expand", "Pad"):
-            return same_shape
+        if not node.inputs or not node.inputs[0] or not node.outputs:
+            return False
+        if op in PASS_ON:
+            return not node.attributes.get("training_mode")
         if op in ("Concat", "Sum", "Max", "Min", "Mean"):
             return len(node.inputs) == 1
         if op in ("Transpose", "TRANSPOSE"):
             perm = node.attributes.get("perm")
             return bool(perm) and list(perm) == sorted(perm)
-        return False
+        if op not in _MAYBE_USELESS:
+            return False
+        before, after = self.tensor(node.inputs[0]), self.tensor(node.outputs[0])
+        if op in ("Cast", "CAST", "Convert"):
+            return bool(before.dtype) and before.dtype == after.dtype
+        return before.shape is not None and before.shape == after.shape and all(
+            isinstance(d, int) for d in before.shape)
 
     def real_maker(self, tensor: str) -> int | None:
         """The node that computes a tensor, looking back through nodes that only pass it on."""
@@ -124,4 +126,4 @@ class Index:
 
     def is_carrier(self, i: int) -> str:
         """'quantized', 'blocked', 'cast', 'transposed' or 'same' for nodes that change only the form; else ''."""
-        return CARRIERS.get(self.nodes[i].op, "")
+        return self._carriers[i]
