@@ -145,6 +145,7 @@ def test_a_fast_variant_that_lost_its_accuracy_is_not_recommended():
 def test_interval_digits_grow_until_the_ends_differ():
     assert sentences.span(12.96, 13.31) == "13.0 to 13.3"
     assert sentences.span(4.7, 5.1) == "4.7 to 5.1"
+    assert sentences.span(0.145, 0.186) == "0.14 to 0.19"
 
 
 # --- toggles ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def speed(p: Point) -> str:
 
 def span(low: float, high: float) -> str:
     """'4.7 to 5.1': the interval of a factor, without its x."""
-    for digits in (2, 3, 4):
+    for digits in (2, 3, 4) if low >= 1 else (3, 4, 5):  # the zero before the point counts as a digit
         a, b = units.significant(low, digits), units.significant(high, digits)
         if a != b:
             break
