@@ -11,6 +11,7 @@ from typing import Any
 from . import graph_tree
 
 STATUSES = ("kept", "rewritten", "fused", "folded", "merged", "eliminated", "inserted", "quantized", "unexplained")
+_ENCODE = json.JSONEncoder(default=str).encode
 MOST_PILLS = 12  # inputs or outputs drawn one by one; more become one pill
 
 
@@ -18,16 +19,18 @@ class _Table:
     """Strings, each stored once."""
 
     def __init__(self) -> None:
-        self.strings: list[str] = []
         self._index: dict[str, int] = {}
 
+    @property
+    def strings(self) -> list[str]:
+        return list(self._index)
+
     def add(self, text: Any) -> int:
-        text = text if isinstance(text, str) else "" if text is None else str(text)
-        at = self._index.get(text)
-        if at is None:
-            at = self._index[text] = len(self.strings)
-            self.strings.append(text)
-        return at
+        return self.all([text])[0]
+
+    def all(self, texts: Iterable[Any]) -> list[int]:
+        index = self._index
+        return [index.setdefault(t if t.__class__ is str else "" if t is None else str(t), len(index)) for t in texts]
 
 
 def pack(payload: dict[str, Any]) -> bytes:
@@ -90,9 +93,9 @@ def _groups(groups: list[dict[str, Any]], table: _Table) -> dict[str, Any]:
         "before": [int(i) for g in groups for i in g["before"]], "befores": [len(g["before"]) for g in groups],
         "after": [int(i) for g in groups for i in g["after"]], "afters": [len(g["after"]) for g in groups],
         "status": [status_index(g["status"]) for g in groups],
-        "evidence": [table.add(g.get("evidence")) for g in groups],
+        "evidence": table.all(g.get("evidence") for g in groups),
         "verified": [int(bool(g.get("verified"))) for g in groups],
-        "summary": [table.add(g.get("summary")) for g in groups],
+        "summary": table.all(g.get("summary") for g in groups),
     }
 
 
@@ -100,21 +103,22 @@ def _side(side: dict[str, Any], places: list[int], table: _Table) -> dict[str, A
     nodes = side["nodes"]
     out: dict[str, Any] = {
         "title": str(side.get("title") or ""), "format": str(side.get("format") or ""), "count": len(nodes),
-        "name": [table.add(n["name"]) for n in nodes], "op": [table.add(n["op"]) for n in nodes],
-        "scope": [table.add(n.get("scope")) for n in nodes],
-        "in": [table.add(t) for n in nodes for t in n["in"]], "ins": [len(n["in"]) for n in nodes],
-        "out": [table.add(t) for n in nodes for t in n["out"]], "outs": [len(n["out"]) for n in nodes],
-        "shape": [table.add(shape_text(n.get("shape"))) for n in nodes],
-        "dtype": [table.add(n.get("dtype")) for n in nodes],
-        "attrs": [table.add(json.dumps(n["attrs"], default=str) if n.get("attrs") else "") for n in nodes],
+        "name": table.all(n["name"] for n in nodes), "op": table.all(n["op"] for n in nodes),
+        "scope": table.all(n.get("scope") for n in nodes),
+        "in": table.all(t for n in nodes for t in n["in"]), "ins": [len(n["in"]) for n in nodes],
+        "out": table.all(t for n in nodes for t in n["out"]), "outs": [len(n["out"]) for n in nodes],
+        "shape": table.all(shape_text(n.get("shape")) for n in nodes),
+        "dtype": table.all(n.get("dtype") for n in nodes),
+        "attrs": table.all(_ENCODE(n["attrs"]) if n.get("attrs") else "" for n in nodes),
         "group": [int(n.get("group", -1)) for n in nodes],
         "status": [status_index(n.get("status")) for n in nodes], "parent": list(places),
     }
     for key in ("params", "bytes", "flops", "time_s", "sensitivity"):
-        out[key] = [_number(n.get(key)) for n in nodes]
+        values = [n.get(key) for n in nodes]
+        out[key] = values if {v.__class__ for v in values} <= {int, type(None)} else [_number(v) for v in values]
     out["src"] = [int(e[0]) for e in side["edges"]]
     out["dst"] = [int(e[1]) for e in side["edges"]]
-    out["tensor"] = [table.add(e[2]) for e in side["edges"]]
+    out["tensor"] = table.all(e[2] for e in side["edges"])
     _pills(side, out, table)
     return out
 

@@ -55,6 +55,7 @@ class GraphDiff(anywidget.AnyWidget):
                  theme: str = "auto", **traits: Any) -> None:
         super().__init__(height=height, heat=heat, theme=theme, **traits)
         self.payload: dict[str, Any] | None = None
+        self._columns: dict[str, Any] = {}
         if payload is not None:
             self.show(payload)
 
@@ -63,10 +64,11 @@ class GraphDiff(anywidget.AnyWidget):
         if payload.get("version") != 1:
             version = payload.get("version")
             raise InputError(f"this graph payload has version {version!r}, not 1: make it with this release")
+        columns = graph_pack.columns(payload)
         with self.hold_sync():
-            self.payload = payload
+            self.payload, self._columns = payload, columns
             self.selected = {}
-            self._data = graph_pack.pack(payload)
+            self._data = graph_pack.deflate(columns)
 
     def to_html(self, *, title: str = "") -> str:
         """One self-contained interactive page."""
@@ -87,8 +89,7 @@ class GraphDiff(anywidget.AnyWidget):
         if found is None or self.payload is None:
             return found
         data, metadata = found if isinstance(found, tuple) else (found, {})
-        columns = graph_pack.columns(self.payload)
-        picture = graph_still.png(columns)
+        picture = graph_still.png(self._columns)
         options = {"height": self.height, "theme": self.theme, "heat": self.heat}
-        data = {**data, "text/html": graph_html.fragment_of(columns, options, picture), "image/png": picture}
+        data = {**data, "text/html": graph_html.fragment_of(self._columns, options, picture), "image/png": picture}
         return data, metadata
