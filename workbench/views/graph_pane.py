@@ -24,13 +24,13 @@ class GraphPane:
         self._marshal = Marshal()
         self._pairs: list[Pair] = []
         self._known: dict[Pair, dict] = {}
-        self._view: GraphDiff | None = None
+        self._view = GraphDiff(height=470)
         self._stages = ipywidgets.HTML()
         self._which = ipywidgets.Dropdown(description="Change", options=[], layout={"width": "22em"})
         self._button = ipywidgets.Button(description=_OPEN, disabled=True, layout={"width": "auto"},
                                          tooltip="Both graphs side by side: what was fused, folded, inserted")
         self._line = ipywidgets.HTML()
-        self._place = ipywidgets.Box([], layout={"display": "none"})
+        self._place = ipywidgets.Box([self._view], layout={"display": "none", "flex": "none", "width": "100%"})
         controls = ipywidgets.HBox([self._button, self._which, self._line])
         controls.add_class("wb-graph-controls")
         self.widget = ipywidgets.VBox([controls, self._place, self._stages])
@@ -57,6 +57,7 @@ class GraphPane:
         if found != self._pairs:
             self._pairs = found
             self._which.options = [(p.title, i) for i, p in enumerate(found)]
+            self._which.index = 0 if found else None
             self._button.disabled = not found
             if self._is_open and found:
                 self._read()
@@ -100,8 +101,4 @@ class GraphPane:
     def _draw(self, pair: Pair, found: dict) -> None:
         self._known[pair] = found
         self._line.value = ""
-        if self._view is None:
-            self._view = GraphDiff(found, height=470)
-            self._place.children = [self._view]
-        else:
-            self._view.show(found)
+        self._view.show(found)
