@@ -31,6 +31,7 @@ class GraphPane:
                                          tooltip="Both graphs side by side: what was fused, folded, inserted")
         self._line = ipywidgets.HTML()
         self._place = ipywidgets.Box([self._view], layout={"display": "none", "flex": "none", "width": "100%"})
+        self._place.add_class("wb-graph-place")
         controls = ipywidgets.HBox([self._button, self._which, self._line])
         controls.add_class("wb-graph-controls")
         self.widget = ipywidgets.VBox([controls, self._place, self._stages])
@@ -67,7 +68,7 @@ class GraphPane:
     def _toggle(self) -> None:
         opening = not self._is_open
         self._button.description = _CLOSE if opening else _OPEN
-        self._place.layout.display = "" if opening else "none"
+        self._place.layout.display = "block" if opening else "none"
         (self.widget.add_class if opening else self.widget.remove_class)("wb-graph-open")
         self._line.value = ""
         if opening:
