@@ -119,7 +119,8 @@ def test_an_upload_becomes_the_model(dashboard, light_models):
     dashboard.set_input_files(".wb-panel input[type=file]", smallest)
     dashboard.wait_for_function(
         f"document.querySelector('[data-pick=model] .wb-select-title').textContent === '{smallest.stem}'")
-    assert "random inputs" in text(dashboard, '[data-pick="data"]')
+    dashboard.wait_for_function(
+        "document.querySelector('[data-pick=data] .wb-select-title').textContent === 'random inputs'")
     dashboard.click('[data-pick="model"]')
     dashboard.click('[data-item="cnn"]')
     dashboard.wait_for_function("document.querySelector('[data-pick=model] .wb-select-title').textContent === 'cnn'")

@@ -214,7 +214,7 @@ def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str,
         dict(paper, x=0, y=1, xanchor="left", yanchor="bottom", text=f"{unit} ↑", xshift=left, yshift=6),
         dict(paper, x=1, y=0, xanchor="right", yanchor="top", text=f"{what}, ms (log) →",
              yshift=-1.55 * view.font_size)]
-    if shown.points and axes.width > 33 * view.font_size:
+    if shown.points and axes.width > 30 * view.font_size:
         notes.append(dict(paper, x=0, y=0, xanchor="left", yanchor="top", text=_key(shown), xshift=left,
                           yshift=-1.55 * view.font_size))
     if not shown.points and not shown.failures:
