@@ -23,11 +23,11 @@ HANDLE = "(document.querySelector('[data-graphdiff]') || document.querySelector(
 NAME = "graph_pair.ipynb"
 
 
-def notebook(folder):
+def notebook(folder, name=NAME, code=CODE):
     cell = {"cell_type": "code", "id": "pair", "execution_count": None, "metadata": {}, "outputs": [],
-            "source": "\n".join(CODE)}
+            "source": "\n".join(code)}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    path = folder / NAME
+    path = folder / name
     book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     path.write_text(json.dumps(book))
     return path
@@ -398,6 +398,24 @@ def test_a_notebook_opened_again_shows_the_still(browser, server, exported):
     assert page.locator(".jp-OutputArea img").first.evaluate("e => e.naturalWidth") > 1000
     assert watch.outside == []
     page.close()
+
+
+def test_netron_opens_in_a_tab_with_one_click(browser, server, light_models):
+    code = ["from workbench.views.netron_pane import NetronPane", f"NetronPane({str(light_models[0])!r}, 'alexnet')"]
+    notebook(server.notebooks, "netron.ipynb", code)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(120_000)
+    lab.run_notebook(page, server, "netron.ipynb")
+    button = page.locator(".netron-pane button")
+    button.wait_for()
+    assert "127.0.0.1" in page.locator(".netron-pane").inner_text()
+    with page.context.expect_page() as opened:
+        button.click()
+    tab = opened.value
+    tab.route(lambda url: not url.startswith("http://127.0.0.1:"), lambda route: route.abort())
+    tab.wait_for_url("http://127.0.0.1:*/", timeout=60_000)
+    assert light_models[0].name in tab.content()
+    page.context.close()
 
 
 def test_voila_renders_and_selects(browser, tmp_path_factory):
