@@ -108,7 +108,7 @@ class Anchors:
                           "name" if clamped else "same")
                 continue
             if self.after.passes_on(i) and place == 0 and name not in self.before.of:
-                self._carry(name, node.inputs[0], "same")
+                self._carry(name, self.after.passed(i), "same")
                 continue
             if self._by_hint(i, node, place, name, form):
                 continue

@@ -142,7 +142,7 @@ class Classifier:
         how = self._anchors.how.get(tensor, "")
         if how == "same":
             return f"the same value as '{old}'"
-        if how == "place":
+        if how == "place" and old != tensor:
             return f"the same output of the model ('{old}')"
         if how == "kin":
             return f"'{old}', from the same kind of operator"

@@ -6,8 +6,10 @@ from functools import cached_property
 
 from .graph import Graph, Node, Tensor
 from .ops import CARRIERS, PASS_ON, RANDOM, plain
+from .readers.constants import digest
 
 _MAYBE_USELESS = frozenset("Cast CAST Convert Reshape Flatten Squeeze Unsqueeze RESHAPE Slice Expand Pad".split())
+_TRUE, _FALSE = ({digest(value, "bool", shape) for shape in ((), (1,))} for value in (b"\1", b"\0"))
 _NEVER_FOLDED = RANDOM | {"DequantizeLinear", "com.microsoft.DequantizeLinear", "DEQUANTIZE"}
 
 
@@ -65,7 +67,7 @@ class Index:
 
     @cached_property
     def alive(self) -> frozenset[int]:
-        """Nodes that some output of the graph depends on."""
+        """Nodes that some output of the graph depends on; of an If that is settled, only the branch that is taken."""
         seen: set[int] = set()
         todo = [self.maker[t] for t in self.graph.outputs if t in self.maker]
         while todo:
@@ -73,22 +75,32 @@ class Index:
             if i in seen:
                 continue
             seen.add(i)
-            todo += [self.maker[t] for t in self.nodes[i].inputs if t in self.maker]
+            reads = (self.passed(i),) if self.nodes[i].op == "If" and self.passed(i) else self.nodes[i].inputs
+            todo += [self.maker[t] for t in reads if t in self.maker]
         return frozenset(seen)
 
     @cached_property
-    def _passing(self) -> list[bool]:
+    def _passed(self) -> list[str]:
         return [self._gives_back(n) for n in self.nodes]
 
-    def passes_on(self, i: int) -> bool:
-        """Whether a node gives its first input back unchanged."""
-        return self._passing[i]
+    def passed(self, i: int) -> str:
+        """The input that a node gives back unchanged, '' for nodes that compute."""
+        return self._passed[i]
 
-    def _gives_back(self, node: Node) -> bool:
+    def passes_on(self, i: int) -> bool:
+        """Whether a node gives an input back unchanged."""
+        return bool(self._passed[i])
+
+    def _gives_back(self, node: Node) -> str:
         """Dropout and the like; casts to the same type, reshapes to the same shape, transposes that swap nothing."""
         op = plain(node.op)
         if not node.inputs or not node.inputs[0] or not node.outputs:
-            return False
+            return ""
+        if op == "If":
+            return self._taken_branch(node)
+        return node.inputs[0] if self._is_useless(node, op) else ""
+
+    def _is_useless(self, node: Node, op: str) -> bool:
         if op in PASS_ON:
             return not node.attributes.get("training_mode")
         if op in ("Concat", "Sum", "Max", "Min", "Mean"):
@@ -104,20 +116,26 @@ class Index:
         return before.shape is not None and before.shape == after.shape and all(
             isinstance(d, int) for d in before.shape)
 
+    def _taken_branch(self, node: Node) -> str:
+        """Result of the branch that a constant condition takes; inputs are condition, then results, else results."""
+        mark = self.tensor(node.inputs[0]).digest if node.inputs[0] in self.constants else ""
+        if len(node.outputs) != 1 or len(node.inputs) != 3 or mark not in (*_TRUE, *_FALSE):
+            return ""
+        return node.inputs[1 if mark in _TRUE else 2]
+
     def real_maker(self, tensor: str) -> int | None:
         """The node that computes a tensor, looking back through nodes that only pass it on."""
         i = self.maker.get(tensor)
-        while i is not None and self.passes_on(i):
-            tensor = self.nodes[i].inputs[0]
-            i = self.maker.get(tensor)
+        while i is not None and self._passed[i]:
+            i = self.maker.get(self._passed[i])
         return i
 
     def forms(self, tensor: str) -> list[str]:
         """The tensor, and those that it is another form of: back through casts, reshapes, transposes, quantization."""
         found = [tensor]
         i = self.maker.get(tensor)
-        while i is not None and (self.is_carrier(i) or self.passes_on(i)):
-            tensor = next((t for t in self.nodes[i].inputs[:1] if t), "")
+        while i is not None and (self._carriers[i] or self._passed[i]):
+            tensor = self._passed[i] or next((t for t in self.nodes[i].inputs[:1] if t), "")
             if not tensor:
                 break
             found.append(tensor)

@@ -28,6 +28,8 @@ def _fate(before: Before, anchors: Anchors, after: Index, i: int) -> tuple[str, 
         return "eliminated", "no output of the model depends on it"
     if outputs and all(t in index.constants for t in outputs):
         return "folded", "it reads constants only: its result is stored in the model now"
+    if index.passes_on(i) and node.op == "If":
+        return "eliminated", "its condition is a constant: the branch that is taken stands in its place"
     if index.passes_on(i):
         return "eliminated", "it passes its input on unchanged"
     if any(after.tensor(t).is_constant for t in outputs):

@@ -61,7 +61,7 @@ class Before:
     def _node(self, i: int, node: Node) -> None:
         inputs = [self.get(t) if t else None for t in node.inputs]
         if self.index.passes_on(i):
-            self._set(node.outputs[0], inputs[0])
+            self._set(node.outputs[0], self.get(self.index.passed(i)))
             for name in node.outputs[1:]:
                 self._set(name, self.numbers.of(("extra", node.name, name)))
             return

@@ -17,8 +17,8 @@ def plain(node: Any) -> dict[str, Any]:
 
 
 def graphs(node: Any) -> Iterator[tuple[str, Any]]:
-    """(attribute name, graph) of every subgraph."""
-    for attribute in node.attribute:
+    """(attribute name, graph) of every subgraph; the branch for 'true' of an If comes first."""
+    for attribute in sorted(node.attribute, key=lambda a: a.name == "else_branch"):
         if attribute.HasField("g"):
             yield attribute.name, attribute.g
         for index, graph in enumerate(attribute.graphs):
