@@ -21,7 +21,9 @@ export default {
       model.save_changes();
     };
     const later = () => { clearTimeout(timer); timer = setTimeout(report, 60); };
-    const sizes = new ResizeObserver(later), themes = new MutationObserver(later);
+    // JupyterLab names the new theme before its style sheet has arrived, and says nothing when it has.
+    const restyled = () => { later(); for (const wait of [400, 1500, 5000]) setTimeout(report, wait); };
+    const sizes = new ResizeObserver(later), themes = new MutationObserver(restyled);
     themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
     const attach = () => {
       const frame = el.closest(".wb-root"), plot = frame && frame.querySelector(".wb-plot");
@@ -31,7 +33,7 @@ export default {
     };
     attach();
     const scheme = matchMedia("(prefers-color-scheme: dark)");
-    scheme.addEventListener("change", later);
-    return () => { clearTimeout(timer); sizes.disconnect(); themes.disconnect(); scheme.removeEventListener("change", later); };
+    scheme.addEventListener("change", restyled);
+    return () => { clearTimeout(timer); sizes.disconnect(); themes.disconnect(); scheme.removeEventListener("change", restyled); };
   },
 };
