@@ -40,7 +40,7 @@ class Goal:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        limits = {"fidelity": (0.0, 1.0), "max_drop": (0.0, 100.0), "latency_s": (1e-9, 1e6), "size_bytes": (1, 1e15),
+        limits = {"fidelity": (0.0, 1.0), "max_drop": (0.0, 100.0), "latency_s": (1e-12, 1e6), "size_bytes": (1, 1e15),
                   "memory_bytes": (1, 1e15), "threads": (0, 1024), "batch": (1, 4096)}
         for f in fields(self):
             value = getattr(self, f.name)

@@ -117,7 +117,8 @@ def tune(model: Model, dataset: Dataset, goal: Goal | None = None, *, minutes: f
     """
     if not 0.05 <= minutes <= 10_000:
         raise InputError(f"'minutes' is {minutes!r}; allowed: 0.05 to 10000")
-    search = _Search(model, dataset, goal or Goal(), minutes * 60, study or Study(), seed, cancel or threading.Event())
+    search = _Search(model, dataset, goal or Goal(), minutes * 60, Study() if study is None else study, seed,
+                     cancel or threading.Event())
     search.on_trial = on_trial or (lambda trial: None)
     search.on_progress = on_progress or (lambda progress: None)
     search.on_best = on_best or (lambda result: None)
