@@ -85,6 +85,8 @@ class Anchors:
             self._tie(name, next((c for c in candidates if c in same), same[0]), "same")
         elif candidates and self._fits(candidates[0], name):
             self._tie(name, candidates[0], "name")
+            if candidates[0] == name:  # the same weight with other values: not the same value
+                self.number[name] = number
         else:
             self.number[name] = number
 

@@ -102,16 +102,23 @@ def layouts(array: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
         for perm in ((0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1)):
             if len(perm) == array.ndim and array.transpose(perm).shape == shape:
                 found.append(array.transpose(perm))
-    if array.ndim == 4 and len(shape) == 4 and array.shape[2:] == shape[2:] and array.shape[1] >= shape[1]:
-        n, c, h, w = array.shape
-        for block in _BLOCKS:
-            if c % block == 0:
-                plain = array.reshape(n, c // block, h, w, block).transpose(0, 1, 4, 2, 3).reshape(n, c, h, w)
-                found.append(plain[:, :shape[1]])
+    if array.ndim == 4 and len(shape) == 4 and array.shape[2:] == shape[2:]:
+        found += _unblocked(array, shape[1])
     if array.ndim == 4 and len(shape) == 4 and (array.shape[0], *array.shape[2:]) == shape[:3]:
-        found += [a.transpose(0, 2, 3, 1) for a in layouts(array, (shape[0], shape[3], *shape[1:3]))]
+        found += [plain.transpose(0, 2, 3, 1) for plain in _unblocked(array, shape[3])]
     if not found and array.size == np.prod(shape):
         found.append(array.reshape(shape))
+    return found
+
+
+def _unblocked(array: np.ndarray, channels: int) -> list[np.ndarray]:
+    """[batch, channels / block, height, width, block], declared as four axes, back to plain; padding is cut off."""
+    n, c, h, w = array.shape
+    found = []
+    for block in _BLOCKS:
+        if c % block == 0 and c >= channels:
+            plain = array.reshape(n, c // block, h, w, block).transpose(0, 1, 4, 2, 3).reshape(n, c, h, w)
+            found.append(plain[:, :channels])
     return found
 
 
