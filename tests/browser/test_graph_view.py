@@ -400,12 +400,20 @@ def test_a_notebook_opened_again_shows_the_still(browser, server, exported):
     page.close()
 
 
-def test_netron_opens_in_a_tab_with_one_click(browser, server, light_models):
+@pytest.fixture
+def fresh_server(tmp_path):
+    """Another JupyterLab: the first one would open its notebooks again."""
+    found = Server(tmp_path / "lab")
+    yield found
+    found.close()
+
+
+def test_netron_opens_in_a_tab_with_one_click(browser, fresh_server, light_models):
     code = ["from workbench.views.netron_pane import NetronPane", f"NetronPane({str(light_models[0])!r}, 'alexnet')"]
-    notebook(server.notebooks, "netron.ipynb", code)
+    notebook(fresh_server.notebooks, "netron.ipynb", code)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(120_000)
-    lab.run_notebook(page, server, "netron.ipynb")
+    lab.run_notebook(page, fresh_server, "netron.ipynb")
     button = page.locator(".netron-pane button")
     button.wait_for()
     assert "127.0.0.1" in page.locator(".netron-pane").inner_text()

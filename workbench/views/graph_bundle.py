@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parent / "static" / "graph"
 FILES = ("format", "status", "theme", "data", "items", "links", "rows", "order", "columns", "route", "layout", "scene",
          "paint", "overlay", "bar", "search", "table", "panel", "input", "view", "main")
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)
+_LEAD = re.compile(r"^[ \t]*(//.*)?\n?", re.MULTILINE)  # indentation, comments, empty lines
 _EXPORT = re.compile(r"^export ((?:async )?function|class|const) (\w+)", re.MULTILINE)
 
 
@@ -27,7 +28,8 @@ def library() -> str:
         names = [found[1] for found in _EXPORT.findall(text)] + (["render"] if name == "main" else [])
         text = _IMPORT.sub(lambda m: f"const {{{m[1].replace(' as ', ': ')}}} = ${m[2]};", text)
         text = _EXPORT.sub(r"\1 \2", text)
-        parts.append(f"const ${name} = (() => {{\n{text.strip()}\nreturn {{ {', '.join(names)} }};\n}})();")
+        text = _LEAD.sub("", text).strip()
+        parts.append(f"const ${name} = (() => {{\n{text}\nreturn {{ {', '.join(names)} }};\n}})();")
     return "\n".join(parts)
 
 

@@ -7,6 +7,18 @@ const SHEET = "/*SHEET*/";
 
 export async function show(host, packed, options) {
   const shadow = host.shadowRoot || host.attachShadow({ mode: "open" });
+  try {
+    return await build(host, shadow, packed, options);
+  } catch (error) {
+    const line = document.createElement("p");
+    line.textContent = `The graphs cannot be drawn: ${error && error.message || error}. Run the cell again, or export them as HTML.`;
+    shadow.replaceChildren(line);
+    host.dataset.failed = line.textContent;
+    throw error;
+  }
+}
+
+async function build(host, shadow, packed, options) {
   const style = document.createElement("style");
   style.textContent = SHEET;
   const started = performance.now();
@@ -17,6 +29,7 @@ export async function show(host, packed, options) {
   shadow.replaceChildren(style);
   if (options.page) host.dataset.page = "true";
   if (host.graphdiff) host.graphdiff.view.close();
+  Object.assign(host.dataset, { selected: "", counterparts: "[]" });
   const view = new GraphView(host, shadow, model, options);
   host.dataset.paintMs = String(Math.round(performance.now() - started));
   host.graphdiff = handle(view);
@@ -48,18 +61,15 @@ function handle(view) {
 
 // Static page: the data stands in a script element as base64.
 export async function mount(host, text, options) {
-  try {
-    await show(host, fromBase64(text), options);
-  } catch (error) {
-    host.dataset.failed = String(error && error.message || error);
-    throw error;
-  }
+  await show(host, fromBase64(text), options);
 }
 
 function render({ model, el }) {
   const host = document.createElement("div");
   host.className = "graphdiff-host";
   host.setAttribute("data-lm-suppress-shortcuts", "true");
+  host.style.minHeight = `${model.get("height")}px`; // nothing jumps while the data is read
+  host.textContent = "Reading the graphs …";
   el.append(host);
   let view = null, busy = Promise.resolve();
   const draw = () => {
@@ -69,9 +79,11 @@ function render({ model, el }) {
       view = await show(host, data, {
         height: model.get("height"), theme: model.get("theme"), heat: model.get("heat"),
         onSelect: (target) => { model.set("selected", target); model.save_changes(); },
+        onHeat: (key) => { model.set("heat", key); model.save_changes(); },
       });
+      host.style.minHeight = "";
       choose();
-    });
+    }).catch((error) => { host.style.minHeight = ""; console.error(error); });
   };
   const choose = () => {
     const wanted = model.get("selected") || {};
@@ -82,7 +94,7 @@ function render({ model, el }) {
     }
   };
   const restyle = () => { if (view) view.theme.set(model.get("theme")); };
-  const reheat = () => { if (view) view.setHeat(model.get("heat")); };
+  const reheat = () => { if (view && view.heat !== model.get("heat")) view.setHeat(model.get("heat")); };
   const resize = () => { if (view) { view.root.style.setProperty("--gd-height", `${model.get("height")}px`); } };
   const events = [["change:_data", draw], ["change:selected", choose], ["change:theme", restyle], ["change:heat", reheat], ["change:height", resize]];
   for (const [name, act] of events) model.on(name, act);

@@ -52,7 +52,7 @@ export class GraphView {
     this.ctx = this.canvas.getContext("2d");
   }
 
-  hasMetric(key) { return this.model.sides.some((side) => side.has[key]); }
+  hasMetric(key) { return key in METRICS && this.model.sides.some((side) => side.has[key]); }
 
   // The metric that the bars of closed groups show while no heat is chosen.
   get barMetric() { return this.heat || ["time_s", "flops", "bytes"].find((key) => this.hasMetric(key)) || ""; }
@@ -266,7 +266,8 @@ export class GraphView {
   }
 
   setHeat(key) {
-    this.heat = key;
+    this.heat = this.hasMetric(key) ? key : "";
+    if (this.options.onHeat) this.options.onHeat(this.heat);
     this.bar.refresh();
     legend(this);
     this.panel.table.render();
