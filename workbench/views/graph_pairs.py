@@ -12,8 +12,6 @@ from ..results import Result
 from ..runtimes import registry
 from .choices import pass_title
 
-LEVELS = {"disabled": "disabled", "basic": "basic", "extended": "extended", "all": "all"}
-
 
 class Pair(NamedTuple):
     """Two graphs to compare.
@@ -56,7 +54,7 @@ def _executed(result: Result, artefact: Model | str) -> Pair | None:
     if runtime not in ("onnxruntime", "openvino"):
         return None
     settings = result.recipe.runtime_settings.to_dict() if result.recipe.runtime_settings else {}
-    options = {"level": LEVELS[settings["graph_level"]]} if runtime == "onnxruntime" else {
+    options = {"level": settings["graph_level"]} if runtime == "onnxruntime" else {
         "precision": settings.get("precision", "f32")}
     return Pair(f"as {registry.info(runtime).title} runs it", artefact, artefact, runtime, tuple(options.items()))
 
