@@ -7,7 +7,7 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="BROWSER TEST
 from . import lab  # noqa: E402  needs playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running in this thread, and asyncio.run refuses
 def browser():
     path = lab.chromium() or lab.install_chromium()
     if path is None:
