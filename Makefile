@@ -24,9 +24,12 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# The lock pins every package, so two machines run the same code; the stamps make the second call quick.
-$(VENV)/lab.stamp: pyproject.toml requirements.lock | $(BIN)/python
+# The lock pins every package, so two machines run the same code; the stamps make the second call quick. The copied
+# configuration, inside the environment only, makes an exported notebook prefer a view's self-contained HTML to its widget.
+$(VENV)/lab.stamp: pyproject.toml requirements.lock notebooks/jupyter_nbconvert_config.json | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.lock --editable '.[torch,openvino,dask]'
+	mkdir -p $(VENV)/etc/jupyter
+	for tool in nbconvert server; do cp notebooks/jupyter_nbconvert_config.json $(VENV)/etc/jupyter/jupyter_$${tool}_config.json; done
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/lab.stamp pyproject.toml requirements.lock

@@ -7,8 +7,9 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="BROWSER TEST
 from . import lab  # noqa: E402  needs playwright
 
 
-@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running in this thread, and asyncio.run refuses
+@pytest.fixture(scope="module")
 def browser():
+    # No longer than a module: Playwright keeps an event loop running in this thread, and asyncio.run refuses beside it.
     path = lab.chromium() or lab.install_chromium()
     if path is None:
         pytest.skip("BROWSER TESTS SKIPPED: no Chromium or Chrome found, and none could be installed; "

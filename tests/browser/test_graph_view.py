@@ -351,14 +351,13 @@ def test_ten_thousand_nodes_open_collapsed_and_expand(static):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The notebook as HTML, run and exported by nbconvert with HTML before widgets; the run notebook lies beside it."""
+    """The notebook as HTML, run and exported with the project's nbconvert settings; the run notebook lies beside it."""
     folder = tmp_path_factory.mktemp("export")
     path = notebook(folder)
     run = [sys.executable, "-m", "nbconvert", "--to"]
-    order = '["text/html", "image/png", "text/plain"]'
+    shutil.copy(lab.ROOT / "notebooks" / "jupyter_nbconvert_config.json", folder)
     subprocess.run([*run, "notebook", "--execute", "--inplace", str(path)], check=True, cwd=folder, capture_output=True)
-    subprocess.run([*run, "html", str(path), f"--NbConvertBase.display_data_priority={order}"], check=True, cwd=folder,
-                   capture_output=True)
+    subprocess.run([*run, "html", str(path)], check=True, cwd=folder, capture_output=True)
     return path.with_suffix(".html")
 
 

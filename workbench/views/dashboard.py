@@ -88,6 +88,7 @@ class Dashboard:
     def close(self) -> None:
         """Ends the worker processes; the study stays."""
         self.session.close()
+        self.graph.close()
 
     # --- drawing ------------------------------------------------------------------------------------------------
 

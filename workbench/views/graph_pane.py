@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import ipywidgets
 
@@ -11,8 +12,9 @@ from ..model import Model
 from ..results import Result
 from . import graph_pairs, panes
 from .graph_pairs import Pair
-from .graph_view import GraphDiff
+from .graph_view import GraphDiff, Packed, pack
 from .marshal import Marshal
+from .netron_pane import NetronPane
 
 _OPEN, _CLOSE = "Compare the graphs", "Close the graphs"
 
@@ -23,7 +25,7 @@ class GraphPane:
     def __init__(self) -> None:
         self._marshal = Marshal()
         self._pairs: list[Pair] = []
-        self._known: dict[Pair, dict] = {}
+        self._known: dict[Pair, Packed] = {}
         self._view = GraphDiff(height=470)
         self._stages = ipywidgets.HTML()
         self._which = ipywidgets.Dropdown(description="Change", options=[], layout={"width": "22em"})
@@ -32,7 +34,8 @@ class GraphPane:
         self._line = ipywidgets.HTML()
         self._place = ipywidgets.Box([self._view], layout={"display": "none", "flex": "none", "width": "100%"})
         self._place.add_class("wb-graph-place")
-        controls = ipywidgets.HBox([self._button, self._which, self._line])
+        self._netron = NetronPane(compact=True)
+        controls = ipywidgets.HBox([self._button, self._which, self._line, self._netron])
         controls.add_class("wb-graph-controls")
         self.widget = ipywidgets.VBox([controls, self._place, self._stages])
         self.widget.add_class("wb-graph-pane")
@@ -54,6 +57,7 @@ class GraphPane:
         html = panes.stages(result, model_line)
         if self._stages.value != html:
             self._stages.value = html
+        self._netron.show(_artefact(result, original))
         found = graph_pairs.pairs(result, original)
         if found != self._pairs:
             self._pairs = found
@@ -64,6 +68,10 @@ class GraphPane:
                 self._read()
             elif self._is_open:
                 self._toggle()
+
+    def close(self) -> None:
+        """Ends what was opened in Netron."""
+        self._netron.close()
 
     def _toggle(self) -> None:
         opening = not self._is_open
@@ -88,7 +96,7 @@ class GraphPane:
 
     def _work(self, pair: Pair) -> None:
         try:
-            found = graph_pairs.payload(pair)
+            found = pack(graph_pairs.payload(pair))
         except WorkbenchError as error:
             self._marshal(self._tell, pair, str(error))
         except Exception as error:  # a defect must show where the click was
@@ -99,7 +107,13 @@ class GraphPane:
     def _tell(self, pair: Pair, line: str) -> None:
         self._line.value = f"<span class='wb-failed'>{panes.escape(line)}</span>"
 
-    def _draw(self, pair: Pair, found: dict) -> None:
+    def _draw(self, pair: Pair, found: Packed) -> None:
         self._known[pair] = found
         self._line.value = ""
         self._view.show(found)
+
+
+def _artefact(result: Result | None, original: Model) -> Path:
+    """What Netron opens: the selected variant's file while it is there, else the model as it came."""
+    made = Path(result.artefact) if result is not None and result.artefact else None
+    return made if made is not None and made.exists() else Path(original.path)

@@ -104,17 +104,19 @@ class NetronPane(anywidget.AnyWidget):
     Args:
         path: of the model, None when there is none yet; see :meth:`show`.
         name: of the model, for people.
+        compact: in one line, with the text behind an 'i'; for a row of controls.
     """
 
     _esm = _ESM.read_text("utf-8")
     label = traitlets.Unicode("").tag(sync=True)
     about = traitlets.Unicode("").tag(sync=True)
     enabled = traitlets.Bool(False).tag(sync=True)
+    compact = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, path: str | Path | None = None, name: str = "") -> None:
+    def __init__(self, path: str | Path | None = None, name: str = "", *, compact: bool = False) -> None:
         self._servers: dict[Path, NetronServer] = {}
         self._path: Path | None = None
-        super().__init__(label="Open in Netron", about=about())
+        super().__init__(label="Open in Netron", about=about(), compact=compact)
         self.on_msg(self._receive)
         self.show(path, name)
 
