@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import assemble, variant
 from . import recipe as recipes
@@ -34,6 +34,7 @@ class Progress(NamedTuple):
         fraction: of the whole call, 0..1.
         remaining_s: estimate of the time left, or None.
         partial: the live result of that variant while it is measured, else None.
+        training: curves so far of the pass that trains (``workbench.passes._training.Curves``), else None.
     """
 
     recipe_key: str
@@ -42,6 +43,7 @@ class Progress(NamedTuple):
     fraction: float
     remaining_s: float | None = None
     partial: Result | None = None
+    training: dict[str, Any] | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -183,25 +185,27 @@ class _Run:
                     results[key] = result
         return [results[r.key] for r in self.recipes if r.key in results]
 
-    def _tell(self, key: str, stage: str, line: str, fraction: float, remaining=None, partial=None) -> None:
+    def _tell(self, key: str, stage: str, line: str, fraction: float, remaining=None, partial=None,
+              training=None) -> None:
         start, width = self.span
-        self.on_progress(Progress(key, stage, line, start + width * fraction, remaining, partial))
+        self.on_progress(Progress(key, stage, line, start + width * fraction, remaining, partial, training))
 
     def _build(self, index: int, recipe: Recipe) -> Result | None:
         """Makes the artefact; a Result only when that failed."""
         if self.cancel.is_set():
             return None
-        share = 0.3 / len(self.recipes)
+        share, curves = 0.3 / len(self.recipes), {}
 
         def progress(fraction: float, line: str) -> None:
-            self._tell(recipe.key, "pass", line, share * (index + fraction))
+            self._tell(recipe.key, "pass", line, share * (index + fraction), training=dict(curves) or None)
 
         try:
             reason = self.engine.problem(recipe)
             if reason:
                 return self._failed(recipe, reason)
             self.built[recipe.key] = variant.build(self.engine.model, recipe, self.engine.dataset,
-                                                   cache=self.engine.cache, progress=progress, cancel=self.cancel)
+                                                   cache=self.engine.cache, progress=progress, cancel=self.cancel,
+                                                   on_training=curves.update)
         except Cancelled:
             pass
         except WorkbenchError as error:

@@ -1,4 +1,5 @@
-"""Makes data/fashion_mnist_subset.npz: 1,000 calibration and 2,000 held-out images of Fashion-MNIST.
+"""Makes data/fashion_mnist_subset.npz (1,000 calibration and 2,000 held-out images of Fashion-MNIST) and
+data/fashion_mnist_training.npz (10,000 training images).
 
 Run with: python data/make/fashion_mnist_subset.py [FOLDER]
 FOLDER holds the four IDX files; Debian's package dataset-fashion-mnist puts them in the default.
@@ -31,13 +32,15 @@ def balanced(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
 
 
 def main(folder: Path) -> None:
-    """Writes the subset; the calibration images come from the training part, the held-out ones from the test part."""
+    """Writes both; only the held-out images come from the test part of the set."""
     train, train_labels, test, test_labels = original(folder)
     calibration, evaluation = balanced(train_labels, 100, seed=0), balanced(test_labels, 200, seed=1)
     np.savez_compressed(
         DATA / "fashion_mnist_subset.npz",
         calibration_image=train[calibration], calibration_labels=train_labels[calibration],
         evaluation_image=test[evaluation], evaluation_labels=test_labels[evaluation])
+    training = balanced(train_labels, 1000, seed=2)
+    np.savez_compressed(DATA / "fashion_mnist_training.npz", image=train[training], labels=train_labels[training])
 
 
 if __name__ == "__main__":

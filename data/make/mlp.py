@@ -51,7 +51,8 @@ def main() -> None:
           f"recall {recall:.3f}, F1 {2 * precision * recall / (precision + recall):.3f}")
     keras.Model(model.input, model.output, name="mlp").save(DATA / "mlp.keras")
     np.savez_compressed(DATA / "mlp.npz", calibration_features=x[:250], calibration_labels=labels[:250],
-                        evaluation_features=held, evaluation_labels=held_labels)
+                        evaluation_features=held, evaluation_labels=held_labels,
+                        training_features=x, training_labels=labels)
 
 
 if __name__ == "__main__":

@@ -44,19 +44,22 @@ def run(args) -> tuple[dict, str]:
 
 
 def _data(args, model, recipe):
-    """Calibration data where a pass needs it: --calibration, --data, or the bundled model's own."""
+    """Data where a pass learns from it: --calibration, --training, --data, or the bundled model's own."""
     from .. import bundled, datasets, passes
 
-    needing = [passes.get(s.name).title for s in recipe.steps if passes.get(s.name).needs_calibration]
+    found = [passes.get(s.name) for s in recipe.steps]
+    needing = [(p.title, "training" if p.needs_training else "calibration") for p in found
+               if p.needs_calibration or p.needs_training]
     if not needing:
         return None
     if args.data:
-        return datasets.load(args.data, model, calibration=args.calibration)
-    if args.calibration:
-        return datasets.calibration_only(args.calibration, model)
+        return datasets.load(args.data, model, calibration=args.calibration, training=args.training)
+    if args.calibration or args.training:
+        return datasets.calibration_only(args.calibration or args.training, model, training=args.training)
     if any(m.name == args.model for m in bundled.MODELS):
         return datasets.load(bundled.dataset_name(args.model), model)
-    raise InputError(f"{needing[0]} needs calibration samples: give --calibration C.npz")
+    title, side = needing[0]
+    raise InputError(f"{title} needs {side} samples: give --{side} {side[0].upper()}.npz")
 
 
 def _write(source: Path, target: Path, model) -> Path:

@@ -21,10 +21,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--data`` and ``--calibration``."""
+    """``--data``, ``--calibration`` and ``--training``."""
     parser.add_argument("--data", metavar="D.npz", help="evaluation samples: .npz, .csv, image folder or bundled name; "
                         "without it, the bundled data of a bundled model, else random inputs (said in the result)")
     parser.add_argument("--calibration", metavar="C.npz", help="calibration samples; default: a split of --data")
+    parser.add_argument("--training", metavar="T.npz", help="samples (with labels, if any) for passes that train; "
+                        "default: the named set's own, else the calibration samples")
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,9 +76,9 @@ def dataset(args: argparse.Namespace, model: Model, source: str) -> Dataset:
     from .. import bundled, datasets
 
     if args.data:
-        return datasets.load(args.data, model, calibration=args.calibration)
+        return datasets.load(args.data, model, calibration=args.calibration, training=args.training)
     if any(m.name == source for m in bundled.MODELS):
-        return datasets.load(bundled.dataset_name(source), model, calibration=args.calibration)
+        return datasets.load(bundled.dataset_name(source), model, calibration=args.calibration, training=args.training)
     log("note: no --data given: random inputs are used; speed may differ on real data and fidelity means little")
     return datasets.random(model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from ..model import Model
 from . import images, npz, split, table
 from .fit import fit
 from .made_up import random
-from .shipped import SETS
+from .shipped import SETS, TRAINING
 from .types import Dataset, Raw, Samples
 
 __all__ = ["NAMES", "Dataset", "Samples", "calibration_only", "load", "random"]
@@ -19,7 +20,7 @@ NAMES: dict[str, str] = {name: title for name, (title, _) in SETS.items()}
 
 
 def load(source: str | Path, model: Model, *, calibration: str | Path | None = None,
-         pixels: str = "0..1") -> Dataset:
+         training: str | Path | None = None, pixels: str = "0..1") -> Dataset:
     """Loads data for a model.
 
     Args:
@@ -29,6 +30,8 @@ def load(source: str | Path, model: Model, *, calibration: str | Path | None = N
         model: whose inputs the data must fit.
         calibration: a second path whose samples calibrate; then ``source`` is evaluated whole. Without it a named
             set brings both sides, and a file is split: a quarter, at most 512 samples, calibrates.
+        training: a further path whose samples are learnt from. Without it a named set brings its own part, and the
+            calibration samples of a file stand in.
         pixels: how images reach a float input: '0..1', '-1..1', '0..255' or 'imagenet' (mean and deviation).
 
     Raises:
@@ -42,26 +45,47 @@ def load(source: str | Path, model: Model, *, calibration: str | Path | None = N
         name, sides = path.stem if path.is_file() else path.name, _from_files(path, model, pixels, calibration)
     calibrated, evaluated = sides.calibration, sides.evaluation
     if calibrated is not None and calibration is not None:
-        split.refuse_overlap(calibrated, evaluated)
+        split.refuse_overlap(calibrated, evaluated, "calibration")
     task = None if evaluated.labels is None else "classification"
+    lessons = _training(str(source), training, model, pixels, evaluated)
     return Dataset(name, split.content_hash([calibrated, evaluated]), sides.class_names, task, False, calibrated,
-                   evaluated, tuple(dict.fromkeys(sides.notes)))
+                   evaluated, tuple(dict.fromkeys(sides.notes)), lessons)
 
 
-def calibration_only(source: str | Path, model: Model, *, pixels: str = "0..1") -> Dataset:
+def calibration_only(source: str | Path, model: Model, *, training: str | Path | None = None,
+                     pixels: str = "0..1") -> Dataset:
     """All samples of a file for calibration, for passes that are applied without a judgement.
 
-    The same samples stand as evaluation, as a data set has one; do not judge by them.
+    The same samples stand as evaluation, as a data set has one; do not judge by them. Those of ``training`` are learnt
+    from, by default the same again.
 
     Raises:
         InputError: as :func:`load`.
     """
     if str(source) in SETS:
-        return load(source, model, pixels=pixels)
+        return load(source, model, training=training, pixels=pixels)
     raw = _read(source, model, pixels)
     samples, notes = fit(raw, model, source=Path(source).name)
     digest, notes = split.content_hash([samples, None]), (*notes, "every sample calibrates: none is held out")
-    return Dataset(Path(source).stem, digest, raw.class_names, None, False, samples, samples, notes)
+    lessons = samples if training is None else fit(_read(training, model, pixels), model, source=str(training))[0]
+    return Dataset(Path(source).stem, digest, raw.class_names, None, False, samples, samples, notes, lambda: lessons)
+
+
+def _training(name: str, path: str | Path | None, model: Model, pixels: str,
+              evaluated: Samples) -> Callable[[], Samples] | None:
+    """Reads the training part when it is called: the user's file (checked at once), or that of a named set."""
+    if path is not None:
+        given, _ = fit(_read(path, model, pixels), model, source=Path(path).name)
+        split.refuse_overlap(given, evaluated, "training")
+        return lambda: given
+    if name not in TRAINING:
+        return None
+
+    def read() -> Samples:
+        samples, _ = fit(TRAINING[name](model, pixels), model, source=name)
+        return split.without_overlap(samples, evaluated)[0]
+
+    return read
 
 
 class _Sides(NamedTuple):

@@ -52,24 +52,24 @@ def split(samples: Samples) -> tuple[Samples | None, Samples]:
     return samples.take(mixed), samples.take(np.flatnonzero(~mask))
 
 
-def without_overlap(calibration: Samples, evaluation: Samples) -> tuple[Samples, int]:
-    """Calibration without the samples that are held out too, and how many those were."""
+def without_overlap(seen: Samples, evaluation: Samples) -> tuple[Samples, int]:
+    """Calibration or training samples without those that are held out too, and how many those were."""
     held = set(digests(evaluation))
-    keep = np.array([key not in held for key in digests(calibration)])
-    return (calibration if keep.all() else calibration.take(np.flatnonzero(keep))), int((~keep).sum())
+    keep = np.array([key not in held for key in digests(seen)])
+    return (seen if keep.all() else seen.take(np.flatnonzero(keep))), int((~keep).sum())
 
 
-def refuse_overlap(calibration: Samples, evaluation: Samples) -> None:
-    """Stops where a held-out sample was already given for calibration.
+def refuse_overlap(seen: Samples, evaluation: Samples, side: str) -> None:
+    """Stops where a held-out sample was already given for calibration or training (``side``).
 
     Raises:
         InputError: with the counts.
     """
-    known = set(digests(calibration))
+    known = set(digests(seen))
     shared = sum(key in known for key in digests(evaluation))
     if shared:
         raise InputError(f"{shared:,} of {len(evaluation):,} evaluation samples are also among the "
-                         f"{len(calibration):,} calibration samples: remove them from one of the two files")
+                         f"{len(seen):,} {side} samples: remove them from one of the two files")
 
 
 def content_hash(parts: list[Samples | None]) -> str:

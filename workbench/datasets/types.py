@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -81,17 +83,19 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Calibration and evaluation samples of one model; the two never share a sample.
+    """Calibration, training and evaluation samples of one model; evaluation shares no sample with the others.
 
     Attributes:
         name: short name for people.
-        sha256: hash of the content as the model sees it, labels included; 'random' for random inputs.
+        sha256: hash of calibration and evaluation as the model sees them, labels included; 'random' for random
+            inputs. Training samples count in the artefacts that are made with them.
         class_names: name of each label, or None.
         task: 'classification' where the evaluation samples have labels, else None.
         is_random: True for made-up inputs; views watermark what was measured with them.
         calibration: samples that passes may look at, or None when there are too few to split.
         evaluation: samples that only judge.
         notes: what a reader must know, one line each: scaling, resizing, what was left out.
+        read_training: reads the training part; None where the data has none.
     """
 
     name: str
@@ -102,6 +106,23 @@ class Dataset:
     calibration: Samples | None
     evaluation: Samples
     notes: tuple[str, ...] = ()
+    read_training: Callable[[], Samples] | None = field(default=None, repr=False)
+
+    @cached_property
+    def training(self) -> Samples | None:
+        """Samples to learn from, with labels where there are some; read when first asked for.
+
+        The calibration samples stand in where the data has no training part.
+        """
+        return self.read_training() if self.read_training else self.calibration
+
+    @property
+    def training_note(self) -> str:
+        """What a reader must know about the training samples; '' when there is nothing to say."""
+        if self.read_training or self.calibration is None:
+            return ""
+        return (f"trained on the {len(self.calibration):,} calibration samples, as the data has no training part: give "
+                "one for better results")
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,14 +27,19 @@ class PassContext:
         calibration: whole feeds (input name -> array, batch axis included) from the calibration split,
             keyed by the names of the *original* model; use ``workbench.feeds.bind`` for other names.
         labels: labels of the calibration samples, or None.
-        progress: call with (fraction 0..1, one short line).
+        training: for passes that train: all training samples, input name of the *original* model -> array with
+            samples along axis 0; empty for other passes.
+        training_labels: int64 [samples], or None where the data has no labels.
+        progress: call with (fraction 0..1, one short line[, training curves so far, plain data]).
         seed: for anything random.
     """
 
     workdir: Path
     calibration: tuple[dict[str, np.ndarray], ...] = ()
     labels: np.ndarray | None = None
-    progress: Callable[[float, str], None] = lambda fraction, line: None
+    training: dict[str, np.ndarray] = field(default_factory=dict)
+    training_labels: np.ndarray | None = None
+    progress: Callable[..., None] = lambda fraction, line, curves=None: None
     seed: int = 0
 
 
@@ -69,6 +74,7 @@ class Pass:
         ensures: tags that hold afterwards, e.g. 'int8', 'float16'.
         excludes: tags that must not hold before (e.g. INT8 twice).
         needs_calibration: whether calibration samples are used.
+        needs_training: whether training samples are used; such a pass has :class:`TrainingSettings`.
         packages: import names that must be present, each with its install line.
         legacy_keras: run in a process with TF_USE_LEGACY_KERAS=1.
         machine_dependent: the artefact depends on the CPU it is made on; the cache keeps such ones apart.
@@ -84,6 +90,7 @@ class Pass:
     ensures: ClassVar[frozenset[str]] = frozenset()
     excludes: ClassVar[frozenset[str]] = frozenset()
     needs_calibration: ClassVar[bool] = False
+    needs_training: ClassVar[bool] = False
     packages: ClassVar[dict[str, str]] = {}
     legacy_keras: ClassVar[bool] = False
     machine_dependent: ClassVar[bool] = False

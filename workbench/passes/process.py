@@ -62,14 +62,14 @@ class PassWorker:
             finally:
                 self._lock.release()
 
-    def apply(self, request: dict[str, Any], *, title: str, progress: Callable[[float, str], None],
+    def apply(self, request: dict[str, Any], *, title: str, progress: Callable[..., None],
               cancel: threading.Event | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """Applies one pass; blocks until it is done.
 
         Args:
-            request: 'pass', 'settings', 'model', 'workdir', 'calibration' (path or ''), 'seed'.
+            request: 'pass', 'settings', 'model', 'workdir', 'calibration' and 'training' (path or ''), 'seed'.
             title: the pass's name for people, for messages.
-            progress: called with (fraction, line).
+            progress: called with (fraction, line), by a pass that trains with (fraction, line, curves).
             cancel: set it to stop; the process ends with it.
             timeout_s: after which the pass counts as hung.
 
@@ -103,7 +103,7 @@ class PassWorker:
         """Ends the process."""
         self._end()
 
-    def _wait(self, title: str, progress: Callable[[float, str], None], cancel: threading.Event | None,
+    def _wait(self, title: str, progress: Callable[..., None], cancel: threading.Event | None,
               deadline: float) -> dict[str, Any]:
         while True:
             try:

@@ -57,6 +57,22 @@ def read_feeds(path: Path) -> tuple[Feeds, np.ndarray | None]:
         return feeds, archive["labels"] if "labels" in archive.files else None
 
 
+def write_training(path: Path, arrays: dict[str, np.ndarray], labels: np.ndarray | None) -> None:
+    """Stores training samples in an .npz: arrays 'a0', 'a1', ... with their names in 'names', and 'labels'."""
+    named = {f"a{i}": _plain(name, array) for i, (name, array) in enumerate(arrays.items())}
+    if labels is not None:
+        named["labels"] = np.asarray(labels)
+    with path.open("wb") as stream:
+        np.savez(stream, names=np.array(list(arrays), dtype=str), **named)
+
+
+def read_training(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Inverse of :func:`write_training`."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {str(name): archive[f"a{i}"] for i, name in enumerate(archive["names"])}
+        return arrays, archive["labels"] if "labels" in archive.files else None
+
+
 def feeds_hash(feeds: Feeds) -> str:
     """SHA-256 over names, dtypes, shapes and values."""
     total = hashlib.sha256()
@@ -66,6 +82,11 @@ def feeds_hash(feeds: Feeds) -> str:
             total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
             total.update(np.ascontiguousarray(array).data if array.size else b"")
     return total.hexdigest()
+
+
+def training_hash(arrays: dict[str, np.ndarray], labels: np.ndarray | None) -> str:
+    """SHA-256 over training samples and their labels."""
+    return feeds_hash((arrays if labels is None else {**arrays, "labels": labels},))
 
 
 def _plain(name: str, array: np.ndarray) -> np.ndarray:

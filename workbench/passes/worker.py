@@ -43,7 +43,7 @@ def main() -> int:
     threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
     while True:
         request = requests.get()
-        answer = _answer(request, lambda fraction, line: _say(answers, {"progress": [fraction, line]}))
+        answer = _answer(request, lambda *told: _say(answers, {"progress": told}))
         _say(answers, answer)
 
 
@@ -99,6 +99,9 @@ def _apply(request: dict[str, Any], progress: Any) -> dict[str, Any]:
     if request["calibration"]:
         feeds, labels = wire.read_feeds(Path(request["calibration"]))
         context = replace(context, calibration=feeds, labels=labels)
+    if request.get("training"):
+        arrays, labels = wire.read_training(Path(request["training"]))
+        context = replace(context, training=arrays, training_labels=labels)
     made = found.apply(wire.model_from_dict(request["model"]), settings, context)
     return {"path": str(made.path), "format": made.format.value, "notes": list(made.notes), "details": made.details}
 
