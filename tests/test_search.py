@@ -20,7 +20,7 @@ from workbench.results import Fidelity
 from workbench.search import Goal, tune
 from workbench.search.sampling import Sampler
 from workbench.search.space import Space
-from workbench.search.tuner import halves
+from workbench.search.split import halves
 from workbench.study import Study
 
 

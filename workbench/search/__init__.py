@@ -1,6 +1,7 @@
 """Automatic search for the best setting: a goal in, the fastest model that still answers right out."""
 
 from .goal import Goal
-from .tuner import Outcome, Trial, tune
+from .outcome import Attempt, Outcome, Trial
+from .tuner import tune
 
-__all__ = ["Goal", "Outcome", "Trial", "tune"]
+__all__ = ["Attempt", "Goal", "Outcome", "Trial", "tune"]

@@ -8,96 +8,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
-
-import numpy as np
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from ..datasets import Dataset
-from ..engine import Engine, Progress
+from ..engine import Progress
 from ..errors import InputError
 from ..measure import Plan
 from ..model import Model
 from ..results import Result
 from ..study import Study
-from ..units import duration, times
 from . import sampling
 from .goal import Goal
+from .labs import Delivery, Lab, LocalLab, Order
+from .outcome import Attempt, Outcome, Trial
+from .ranking import Ranking, finished
+from .routes import Aim
 from .space import Point, Space
+from .split import halves
+from .terms import MINUTES
 
 CONTENDERS = 3
-FINAL_SHARE = 0.2  # of the budget is kept for the last, interleaved measurement
-
-
-class Trial(NamedTuple):
-    """One try, for the log and the live plot.
-
-    Attributes:
-        number: counted from 0.
-        why: what made the search try it.
-        result: what came out.
-        best: the best variant so far that meets the goal, or None.
-        elapsed_s: since the start.
-        reused: True when the study had it already.
-    """
-
-    number: int
-    why: str
-    result: Result
-    best: Result | None
-    elapsed_s: float
-    reused: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a search found.
-
-    Attributes:
-        best: the recommended variant, measured on samples that the search did not use.
-        baseline: the original beside it.
-        contenders: all that were in the last measurement.
-        trials: every try, failures included.
-        met: whether ``best`` meets the goal on the last samples.
-        unmet: what it misses, one phrase a constraint.
-        binding: constraints that stand in the way, when the goal is not met.
-        nearest: the front variants nearest to an unmet goal.
-        ruled_out: routes that could not be tried, with the reason.
-        stopped: 'done', 'time' or 'cancelled'.
-        seconds: what it took.
-        goal: with its defaults filled in.
-    """
-
-    best: Result
-    baseline: Result
-    contenders: tuple[Result, ...]
-    trials: tuple[Trial, ...]
-    met: bool
-    unmet: dict[str, str]
-    binding: tuple[str, ...]
-    nearest: tuple[Result, ...]
-    ruled_out: dict[str, str]
-    stopped: str
-    seconds: float
-    goal: Goal
-
-    @property
-    def sentence(self) -> str:
-        """The recommendation in plain words."""
-        best = self.best
-        if best.is_baseline:
-            return f"Keep the original ({duration(best.median_s)}): nothing tried is faster within the goal."
-        low, high = best.ratio_interval
-        text = (f"{best.recipe.label} is {times(best.speedup)} as fast as the original "
-                f"({times(1 / high)} to {times(1 / low)}) at {best.fidelity.metric_name} {best.fidelity.metric:.4f}.")
-        return text if self.met else f"The goal is not met ({'; '.join(self.unmet.values())}). Nearest: {text}"
+FINAL_SHARE, MOST_FINAL_SHARE = 0.2, 0.5  # of the budget are kept for the last, interleaved measurement
+_FINAL_TRIALS = 2.0  # the last measurement is expected to take as long as this many of the longest trial
 
 
 def tune(model: Model, dataset: Dataset, goal: Goal | None = None, *, minutes: float = 5.0, study: Study | None = None,
          seed: int = 0, on_trial: Callable[[Trial], None] | None = None,
          on_progress: Callable[[Progress], None] | None = None, on_best: Callable[[Result], None] | None = None,
-         cancel: threading.Event | None = None) -> Outcome:
+         on_try: Callable[[Attempt], None] | None = None, cancel: threading.Event | None = None,
+         cluster: Any = None) -> Outcome:
     """Searches the fastest variant that meets the goal.
 
     Args:
@@ -110,190 +52,239 @@ def tune(model: Model, dataset: Dataset, goal: Goal | None = None, *, minutes: f
         on_trial: called after each trial.
         on_progress: called while a trial runs.
         on_best: called whenever a better variant is known, the baseline first.
-        cancel: set it to stop; the best so far is returned.
+        on_try: called when a trial begins.
+        cancel: set it to stop; the best so far is returned at once.
+        cluster: address of a Dask scheduler ('tcp://host:8786') or a ``distributed.Client``; trials then run on its
+            workers, with a search of its own for each machine type (see :mod:`workbench.search.cluster`).
 
     Raises:
         InputError: the goal is impossible to read, or the original itself cannot be measured.
+        MissingError: ``cluster`` is given and Dask is not installed.
     """
-    if not 0.05 <= minutes <= 10_000:
-        raise InputError(f"'minutes' is {minutes!r}; allowed: 0.05 to 10000")
-    search = _Search(model, dataset, goal or Goal(), minutes * 60, Study() if study is None else study, seed,
-                     cancel or threading.Event())
-    search.on_trial = on_trial or (lambda trial: None)
-    search.on_progress = on_progress or (lambda progress: None)
-    search.on_best = on_best or (lambda result: None)
-    return search.run()
+    if not MINUTES[0] <= minutes <= MINUTES[1]:
+        raise InputError(f"'minutes' is {minutes!r}; allowed: {MINUTES[0]:g} to {MINUTES[1]:g}")
+    goal, study = goal or Goal(), Study() if study is None else study
+    calls = Calls(on_trial, on_progress, on_best, on_try)
+    stop = cancel or threading.Event()
+    if cluster is not None:
+        from .cluster import tune_on
+
+        return tune_on(cluster, model, dataset, goal, minutes * 60, study, seed, calls, stop)
+    sides = halves(dataset, seed)
+    search = Search(model, dataset, goal, minutes * 60, seed, calls, stop)
+    lab = LocalLab(model, sides, study, calls.progress)
+    try:
+        return search.run(lab, fresh=sides[0] is not sides[1])
+    finally:
+        lab.close()
 
 
-def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """The evaluation samples for the search and those for the last measurement; the same when there are too few."""
-    side = dataset.evaluation
-    count, step = len(side), side.fixed_batch or 1
-    if count < 8 * step or not (side.rows or side.entries):
-        return dataset, dataset
-    order = np.random.default_rng(seed).permutation(count)
-    cut = count // 2 // step * step
-    parts = [side.take(np.sort(order[:cut])), side.take(np.sort(order[cut:]))]
-    return (replace(dataset, evaluation=parts[0], sha256=f"{dataset.sha256}-search{seed}"),
-            replace(dataset, evaluation=parts[1], sha256=f"{dataset.sha256}-final{seed}"))
+class Calls:
+    """What a caller wants to hear; silence by default."""
+
+    def __init__(self, on_trial: Any = None, on_progress: Any = None, on_best: Any = None, on_try: Any = None) -> None:
+        def silent(event: Any) -> None:
+            pass
+
+        self.trial, self.progress = on_trial or silent, on_progress or silent
+        self.best, self.attempt = on_best or silent, on_try or silent
 
 
-class _Search:
-    """State of one call of :func:`tune`."""
+class Search:
+    """One search on one machine type.
 
-    def __init__(self, model: Model, dataset: Dataset, goal: Goal, budget_s: float, study: Study, seed: int,
-                 cancel: threading.Event) -> None:
-        self.start = time.monotonic()
-        self.goal = goal.with_default(dataset.evaluation.labels is not None)
-        self.space = Space(model, self.goal)
-        self.model, self.study, self.seed, self.budget_s = model, study, seed, budget_s
-        self.search_data, self.final_data = halves(dataset, seed)
-        self.cancel, self.deadline = cancel, threading.Event()
+    Args:
+        model: the original.
+        dataset: tells whether there are labels.
+        goal: constraints.
+        budget_s: of the whole search.
+        seed: of the sampler and the measuring order.
+        calls: what the caller wants to hear.
+        cancel: set it to stop.
+        clock: seconds; another one serves recorded measurements.
+        only: names of routes to search, None for all.
+        fingerprint: of the machine that runs the trials; None for this one.
+    """
+
+    def __init__(self, model: Model, dataset: Dataset, goal: Goal, budget_s: float, seed: int, calls: Calls,
+                 cancel: threading.Event, *, clock: Callable[[], float] = time.monotonic, only: Any = None,
+                 fingerprint: dict[str, Any] | None = None) -> None:
+        self._clock, self._start = clock, clock()
+        side = dataset.calibration
+        self._labels = dataset.evaluation.labels is not None
+        self._labelled_calibration = side is not None and side.labels is not None
+        self.goal = goal.with_default(self._labels)
+        self._options = {"only": only, "fingerprint": fingerprint}
+        self.model, self.seed, self.budget_s, self.calls, self.cancel = model, seed, budget_s, calls, cancel
+        self.space = Space(model, self.goal, aim=self._aim(None), **self._options)
+        self.ranking = Ranking(self.goal, self.space.form)
         self.trials: list[Trial] = []
-        self.best: Result | None = None
-        self.full = replace(Plan.default(), seed=seed)
-        self.full = replace(self.full, max_s=min(self.full.max_s, max(1.0, budget_s / 20)))
+        self._deadline, self._longest, self._begun = threading.Event(), 0.0, {}
+        self._promising: deque[Point] = deque()
+        full = replace(Plan.default(), seed=seed)
+        self.full = replace(full, max_s=min(full.max_s, max(1.0, budget_s / 20)))
         self.screen = replace(self.full, rounds_min=min(8, self.full.rounds_min), max_s=min(1.5, self.full.max_s),
                               target=0.08, warmup_max_s=min(1.5, self.full.warmup_max_s), fidelity_samples=256)
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self.start
+        """Since the start."""
+        return self._clock() - self._start
 
-    def run(self) -> Outcome:
-        watch = threading.Thread(target=self._watch, daemon=True, name="deadline")
-        watch.start()
-        with Engine(self.model, self.search_data, self.study, plan=self.screen) as engine:
-            baseline = self._baseline(engine)
-            self._known(engine)
-            self._sample(engine)
-            contenders = self._contenders(baseline)
-        return self._finish(contenders)
+    def run(self, lab: Lab, fresh: bool = True) -> Outcome:
+        """Searches until the space or the time is up, then measures the contenders side by side."""
+        threading.Thread(target=self._watch, daemon=True, name="deadline").start()
+        try:
+            self._measure_baseline(lab)
+            self._explore(lab)
+            self._deadline.set()
+            return self._finish(lab, fresh)
+        finally:
+            self._deadline.set()
+
+    def _aim(self, reference: float | None) -> Aim:
+        """What mixed precision must meet so that the goal is met."""
+        goal = self.goal
+        if not self._labels:
+            return Aim("cosine", goal.fidelity)
+        if not self._labelled_calibration:
+            return Aim()
+        if goal.max_drop is not None:
+            return Aim("accuracy", 1.0 - goal.max_drop / 100)
+        return Aim("accuracy", goal.fidelity / reference if reference else goal.fidelity)
+
+    def _search_until(self) -> float:
+        reserve = max(FINAL_SHARE * self.budget_s, _FINAL_TRIALS * self._longest)
+        return self.budget_s - min(reserve, MOST_FINAL_SHARE * self.budget_s)
 
     def _watch(self) -> None:
         """Ends a running trial when the search's share of the time is up."""
-        share = self.budget_s * (1 - FINAL_SHARE)
-        while not self.deadline.is_set():
-            if self.cancel.wait(0.1) or self.elapsed_s > share:
-                self.deadline.set()
+        while not self._deadline.wait(0.1):
+            if self.cancel.is_set() or self.elapsed_s > self._search_until():
+                self._deadline.set()
 
-    def _baseline(self, engine: Engine) -> Result:
-        base = replace(engine.baseline, batch=self.goal.batch)
-        found = engine.find(base)
-        if found is None or found.status != "ok":
-            found = engine.measure([base], on_progress=self.on_progress, cancel=self.cancel)
-            found = found[0] if found else None
+    def _measure_baseline(self, lab: Lab) -> None:
+        base = replace(lab.baseline, batch=self.goal.batch)
+        found = lab.find(base)
+        reused = finished(found) and found.status == "ok"
+        if not reused:
+            self._begin(lab, Order((base,), self.screen, "the original, to compare with"), self.cancel)
+            results = lab.wait().results
+            found = results[0] if results else None
         if found is None or found.status != "ok":
             raise InputError(f"the original cannot be measured: {found.reason if found else 'cancelled'}")
-        self._note("baseline", found)
-        return found
+        self._base = found.recipe
+        if self._labels and self.goal.fidelity is not None and found.fidelity is not None:
+            self.space = Space(self.model, self.goal, aim=self._aim(found.fidelity.metric), **self._options)
+        self._note("the original, to compare with", found, reused)
 
-    def _known(self, engine: Engine) -> None:
-        """Each route once, with the best known settings."""
-        seen = set()
-        tried = self.trials[0].result.recipe.key
-        for point in self.space.points():
-            if self.space.recipe(point).key == tried:
-                seen.add(point.route)
-            elif point.route not in seen and not self.deadline.is_set():
-                seen.add(point.route)
-                self._try(engine, point, self.space.routes[point.route].why)
-
-    def _sample(self, engine: Engine) -> None:
-        """What is left of the space, where the sampler expects most."""
-        sampler = sampling.Sampler(self.space.points(), self.seed)
-        for trial in self.trials:
-            sampler.tell(self._point_of(trial.result), trial.result, self.goal)
-        while not self.deadline.is_set():
-            point = sampler.ask()
-            if point is None:
+    def _explore(self, lab: Lab) -> None:
+        """Keeps the lab's slots busy until nothing is left or the time is up."""
+        points = self.space.points()
+        self._sampler = sampling.Sampler(points, self.seed)
+        waiting, running = self._points(points), 0
+        while True:
+            while running < lab.slots and not self._deadline.is_set():
+                order = self._next(lab, waiting)
+                if order is None:
+                    break
+                self._begin(lab, order, self._deadline)
+                running += 1
+            if not running:
                 return
-            result = self._try(engine, point, "sampled near the front")
-            sampler.tell(point, result, self.goal)
+            self._take(lab.wait())
+            running -= 1
+            if self.elapsed_s > self._search_until():
+                self._deadline.set()
 
-    def _point_of(self, result: Result) -> Point | None:
-        for point in self.space.points():
-            if self.space.recipe(point).key == result.recipe.key:
-                return point
+    def _points(self, points: list[Point]) -> Iterator[tuple[Point, str]]:
+        """Each route once, with the best known settings; then what the sampler names."""
+        seen = set()
+        for point in points:
+            if point.route not in seen:
+                seen.add(point.route)
+                self._sampler.tell(point, None, self.goal)
+                yield point, self.space.routes[point.route].why
+        while (point := self._sampler.ask()) is not None:
+            yield point, f"near the front: {self.space.routes[point.route].why}"
+
+    def _next(self, lab: Lab, waiting: Iterator[tuple[Point, str]]) -> Order | None:
+        """The next order; what the study holds already is told on the way and not ordered again."""
+        if self._promising:
+            point = self._promising.popleft()
+            return Order((self.space.recipe(point),), self.full, "may be the new best: measured longer", "full", point)
+        for point, why in waiting:
+            recipe = self.space.recipe(point)
+            if recipe.key == self._base.key:
+                continue
+            known = lab.find(recipe)
+            if known is None or not finished(known):
+                return Order((recipe,), self.screen, why, "screen", point)
+            self._learn(point, known)
+            self._note(why, known, reused=True)
+            if self._deadline.is_set():
+                return None
         return None
 
-    def _try(self, engine: Engine, point: Point, why: str) -> Result | None:
-        """Screens a recipe, and measures it fully when it may be the new best."""
-        recipe = self.space.recipe(point)
-        known = engine.find(recipe)
-        if known is not None:
-            self._note(why, known, reused=True)
-            return known
-        found = self._measure(engine, recipe, self.screen)
-        if found is not None and found.status == "ok" and self._promising(found) and not self.deadline.is_set():
-            found = self._measure(engine, recipe, self.full) or found
-        if found is not None:
-            self._note(why, found)
-        return found
+    def _begin(self, lab: Lab, order: Order, cancel: threading.Event) -> None:
+        self._begun[order] = self._clock()
+        left = max(0.0, self.budget_s - self.elapsed_s)
+        self.calls.attempt(Attempt(order.recipes[-1], order.why, order.stage, left))
+        lab.start(order, cancel)
 
-    def _measure(self, engine: Engine, recipe, plan: Plan) -> Result | None:
-        engine.plan = plan
-        results = engine.measure([recipe], on_progress=self.on_progress, cancel=self.deadline)
-        return next((r for r in results if r.recipe.key == recipe.key), None)
+    def _take(self, delivery: Delivery) -> None:
+        order = delivery.order
+        self._longest = max(self._longest, self._clock() - self._begun.pop(order))
+        key = order.recipes[0].key
+        result = next((r for r in delivery.results if r.recipe.key == key), None)
+        if result is None:
+            return
+        if finished(result):
+            self._learn(order.point, result)
+            if order.stage == "screen" and self.ranking.promising(result):
+                self._promising.append(order.point)
+        self._note(order.why, result)
 
-    def _promising(self, result: Result) -> bool:
-        """Meets the goal as far as the screening can tell, and may be faster than the best."""
-        if set(self.goal.unmet(result)) - {"latency_s"}:
-            return False
-        if self.best is None or result.ratio_interval is None or self.best.ratio_interval is None:
-            return True
-        return result.ratio_interval[0] <= self.best.ratio_interval[1]
+    def _learn(self, point: Point, result: Result) -> None:
+        self._sampler.tell(point, result, self.goal)
+        lost = result.status != "ok" or self.ranking.answers_wrong(result)
+        if lost and point.option == 0:
+            self._sampler.drop(point.route)
 
     def _note(self, why: str, result: Result, reused: bool = False) -> None:
-        if result.status == "ok" and self._better(result):
-            self.best = result
-            self.on_best(result)
-        trial = Trial(len(self.trials), why, result, self.best, self.elapsed_s, reused)
+        if self.ranking.take(result):
+            self.calls.best(result)
+        unmet = self.ranking.unmet(result) if result.status == "ok" else {}
+        trial = Trial(len(self.trials), why, result, self.ranking.best, self.elapsed_s, reused, unmet)
         self.trials.append(trial)
-        self.on_trial(trial)
+        self.calls.trial(trial)
 
-    def _better(self, result: Result) -> bool:
-        if self.best is None:
-            return True
-        mine, theirs = self._rank(result), self._rank(self.best)
-        return mine < theirs
+    def _finish(self, lab: Lab, fresh: bool) -> Outcome:
+        """Measures the contenders side by side on fresh samples; only this is reported. A cancel skips it."""
+        chosen = self.ranking.contenders(CONTENDERS)
+        results: list[Result] = []
+        if not self.cancel.is_set():
+            left = max(2.0, self.budget_s - self.elapsed_s)
+            plan = replace(self.full, max_s=min(2 * self.full.max_s, max(1.0, 0.4 * left)),
+                           warmup_max_s=min(self.full.warmup_max_s, max(0.5, 0.05 * left)),
+                           fidelity_max_s=min(self.full.fidelity_max_s, max(0.5, 0.1 * left)))
+            recipes = tuple(dict.fromkeys([self._base, *(r.recipe for r in chosen)]))
+            why = "the best few side by side, on samples that the search did not use"
+            self._begin(lab, Order(recipes, plan, why, "final"), self.cancel)
+            results = lab.wait().results
+        good = [r for r in results if finished(r) and r.status == "ok"]
+        confirmed = fresh and bool(good) and good[0].is_baseline
+        if not good or not good[0].is_baseline:
+            good = [self.ranking.baseline, *chosen]
+        return self._outcome(good, confirmed)
 
-    def _rank(self, result: Result) -> tuple:
-        """Fewer missed constraints first; the latency limit counts only when the rest is met."""
-        missed = self.goal.unmet(result)
-        return len(missed), result.ratio if result.ratio is not None else np.inf
-
-    def _contenders(self, baseline: Result) -> list:
-        """The best few recipes, the baseline and the runtime's default always among them."""
-        ranked = sorted({t.result.recipe.key: t.result for t in self.trials if t.result.status == "ok"}.values(),
-                        key=self._rank)
-        chosen = [r.recipe for r in ranked if not r.is_baseline][:CONTENDERS]
-        return [baseline.recipe, *chosen]
-
-    def _finish(self, recipes: list) -> Outcome:
-        """Measures the contenders side by side on fresh samples; only this is reported."""
-        left = max(2.0, self.budget_s - self.elapsed_s)
-        plan = replace(self.full, max_s=min(2 * self.full.max_s, max(1.0, 0.5 * left)))
-        with Engine(self.model, self.final_data, self.study, plan=plan) as engine:
-            results = engine.measure(recipes, on_progress=self.on_progress)
-        good = [r for r in results if r.status == "ok"]
-        if not good:
-            raise InputError(f"the last measurement failed: {results[0].reason if results else 'no result'}")
-        best = self._pick(good)
-        missed = self.goal.unmet(best)
-        tried = [t.result for t in self.trials]
-        stopped = "cancelled" if self.cancel.is_set() else "time" if self.elapsed_s > 0.75 * self.budget_s else "done"
-        self.deadline.set()
+    def _outcome(self, good: list[Result], confirmed: bool) -> Outcome:
+        best = self.ranking.pick(good)
+        missed = self.ranking.unmet(best)
+        tried = [*(t.result for t in self.trials), *good]
+        late = self.elapsed_s > 0.75 * self.budget_s
+        stopped = "cancelled" if self.cancel.is_set() else "time" if late else "done"
         return Outcome(best, good[0], tuple(good), tuple(self.trials), not missed, missed,
-                       tuple(self.goal.binding([*tried, *good])) if missed else (),
-                       tuple(sorted(good, key=self._rank)[:CONTENDERS]) if missed else (),
-                       self.space.ruled_out, stopped, self.elapsed_s, self.goal)
-
-    def _pick(self, results: list[Result]) -> Result:
-        """The fastest that meets the goal; the original when no other is surely faster."""
-        ranked = sorted(results, key=self._rank)
-        best = ranked[0]
-        original = next((r for r in results if r.is_baseline), None)
-        if original and len(self.goal.unmet(original)) <= len(self.goal.unmet(best)) and best.verdict != "faster":
-            return original
-        return best
+                       tuple(self.ranking.binding(tried)) if missed else (),
+                       self.ranking.nearest(good, CONTENDERS) if missed else (),
+                       self.space.ruled_out, stopped, self.elapsed_s, self.goal, confirmed, best.machine)

@@ -1,0 +1,102 @@
+"""Who is best: how a search orders what it measured. Dominance is judged with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from ..recipe import Recipe
+from ..results import Result
+from .goal import Goal
+
+_ANSWERS = {"fidelity", "max_drop"}
+
+
+def finished(result: Result | None) -> bool:
+    """Whether a result says all that its trial was to find out; a trial that was cut short does not."""
+    if result is None or result.status == "failed":
+        return result is not None
+    return result.status == "ok" and result.stopped != "cancelled" and result.fidelity is not None
+
+
+class Ranking:
+    """What was measured so far, best first.
+
+    Args:
+        goal: constraints.
+        form: format of the artefact that a recipe makes.
+    """
+
+    def __init__(self, goal: Goal, form: Callable[[Recipe], str]) -> None:
+        self.goal, self._form = goal, form
+        self.best: Result | None = None
+        self._known: dict[str, Result] = {}
+
+    @property
+    def baseline(self) -> Result | None:
+        """The original, once it was taken."""
+        return next((r for r in self._known.values() if r.is_baseline), None)
+
+    def unmet(self, result: Result) -> dict[str, str]:
+        """Constraints that a result misses."""
+        return self.goal.unmet(result, self._form(result.recipe))
+
+    def rank(self, result: Result) -> tuple[float, float]:
+        """Nearer to the goal first, then faster."""
+        ratio = result.ratio if result.ratio is not None else math.inf
+        return self.goal.distance(result, self._form(result.recipe)), ratio
+
+    def take(self, result: Result) -> bool:
+        """Takes a result in; True when it is the new best."""
+        if result.status != "ok" or not finished(result):
+            return False
+        key = result.recipe.key
+        self._known[key] = result
+        before = self.best.run_id if self.best else ""
+        self.best = min(self._known.values(), key=self.rank)
+        return self.best.run_id != before and self.best is result
+
+    def answers_wrong(self, result: Result) -> bool:
+        """Misses the accuracy that was asked for, which threads and options will not change."""
+        return bool(_ANSWERS & set(self.unmet(result)))
+
+    def promising(self, result: Result) -> bool:
+        """Meets the goal as far as the screening can tell, and its interval reaches the best one's."""
+        if result.status != "ok" or set(self.unmet(result)) - {"latency_s"}:
+            return False
+        best = self.best
+        if best is None or result.ratio_interval is None or best.ratio_interval is None or self.unmet(best):
+            return True
+        return result.ratio_interval[0] <= best.ratio_interval[1]
+
+    def contenders(self, count: int) -> list[Result]:
+        """The best few variants, the baseline left out."""
+        ranked = sorted(self._known.values(), key=self.rank)
+        return [r for r in ranked if not r.is_baseline][:count]
+
+    def pick(self, results: list[Result]) -> Result:
+        """The fastest that meets the goal; the original when it meets it too and no other is surely faster."""
+        best = min(results, key=self.rank)
+        original = next((r for r in results if r.is_baseline), None)
+        if original and self.rank(original)[0] <= self.rank(best)[0] and best.verdict != "faster":
+            return original
+        return best
+
+    def binding(self, results: Iterable[Result]) -> list[str]:
+        """Constraints that stand in the way of an unmet goal."""
+        return self.goal.binding(results)
+
+    def nearest(self, results: Iterable[Result], count: int) -> tuple[Result, ...]:
+        """The results nearest to the goal among those on the front of latency and quality."""
+        latest = list({r.recipe.key: r for r in [*self._known.values(), *results]}.values())
+        front = [r for r in latest if not any(_dominates(q, r) for q in latest)]
+        return tuple(sorted(front, key=self.rank)[:count])
+
+
+def _dominates(a: Result, b: Result) -> bool:
+    """Surely faster at no worse answers, or surely better answers at no more time."""
+    if not (a.interval_s and b.interval_s and a.fidelity and b.fidelity and a.ratio and b.ratio):
+        return False
+    sooner = (a.ratio_interval or (a.ratio,) * 2)[1] < (b.ratio_interval or (b.ratio,) * 2)[0]
+    truer = a.fidelity.metric_interval[0] > b.fidelity.metric_interval[1]
+    return (sooner and a.fidelity.metric >= b.fidelity.metric) or (truer and a.ratio <= b.ratio)
