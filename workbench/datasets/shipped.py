@@ -49,8 +49,8 @@ def _fashion_mnist(model: Model, pixels: str) -> Pair:
 
 
 def _fashion_mnist_training(model: Model, pixels: str) -> Raw:
-    arrays = npz.read(data_folder() / "fashion_mnist_training.npz").arrays
-    parts = [(arrays["image"][..., None], arrays["labels"])]
+    found = npz.read(data_folder() / "fashion_mnist_training.npz")
+    parts = [(found.arrays["image"][..., None], found.labels)]
     return _images(model, pixels, parts, FASHION_CLASSES, "fashion-mnist")[0]
 
 
