@@ -22,6 +22,7 @@ _PUBLIC = {
     "Result": "results",
     "WorkbenchError": "errors",
     "open": "views.dashboard",
+    "tune": "tuning",
 }
 __all__ = [*_PUBLIC, "__version__"]
 

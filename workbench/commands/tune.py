@@ -7,29 +7,26 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import InputError
 from ..units import duration, times
 from . import common
 
 HELP = "search the fastest variant that meets a fidelity goal, and write a deployable bundle"
+_TYPES = {"number": float, "whole": int, "names": str}
 
 
 def add_arguments(parser) -> None:
-    """Declares the arguments."""
+    """Declares the arguments; the constraints are those of :data:`workbench.search.terms.TERMS`."""
+    from ..search.terms import TERMS
+
     parser.add_argument("model", metavar="MODEL", help="model file or folder, or a bundled name")
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
-    parser.add_argument("--fidelity", type=float, help="smallest mean cosine (no labels) or metric (labels), e.g. 0.99")
-    parser.add_argument("--max-drop", type=float, help="largest loss of the metric, in points")
-    parser.add_argument("--latency-ms", type=float, help="largest median latency")
-    parser.add_argument("--size-mb", type=float, help="largest artefact")
-    parser.add_argument("--memory-mb", type=float, help="largest peak memory above the runtime's own")
-    parser.add_argument("--minutes", type=float, default=5.0, help="time budget (default 5)")
-    parser.add_argument("--runtimes", default="", help="allowed runtimes, e.g. onnxruntime,openvino")
-    parser.add_argument("--formats", default="", help="allowed formats of the result, e.g. onnx")
-    parser.add_argument("--threads", type=int, default=0, help="threads available in production (default: all)")
-    parser.add_argument("--batch", type=int, default=1, help="samples in one run")
+    for term in TERMS:
+        default = f" (default {term.default:g})" if term.default and "default" not in term.help else ""
+        parser.add_argument(term.flag, type=_TYPES[term.kind], default=term.default, help=term.help + default)
     parser.add_argument("--seed", type=int, default=0, help="of the sampler and the measuring order")
     parser.add_argument("--study", metavar="S.sqlite", help="study to keep the trials in (default: inside BUNDLE)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers run the trials, e.g. "
+                        "tcp://host:8786")
     common.add_model_arguments(parser)
     common.add_data_arguments(parser)
 
@@ -37,42 +34,22 @@ def add_arguments(parser) -> None:
 def run(args) -> tuple[dict, str, int]:
     """Searches; Ctrl-C or a kill leaves the best variant so far in the bundle. Exit 3 when the goal is not met."""
     from ..export import bundle
-    from ..search import tune
-    from ..study import Study
+    from ..search.terms import TERMS, goal
+    from ..tuning import tune
 
+    words = {t.name: getattr(args, t.name) for t in TERMS}
+    goal(words)
+    folder, cancel = Path(args.output), threading.Event()
+    bundle.check(folder)
     model = common.model(args.model, args.fix)
     dataset = common.dataset(args, model, args.model)
-    goal, folder, cancel = _goal(args), Path(args.output), threading.Event()
-    bundle.check(folder)
-    study = Study(args.study or folder / "study.sqlite")
     handler = signal.signal(signal.SIGINT, lambda *_: cancel.set())
     try:
-        found = tune(model, dataset, goal, minutes=args.minutes, study=study, seed=args.seed, on_trial=_log,
-                     on_best=lambda best: bundle.write(best, model, folder, study, final=False), cancel=cancel)
+        found = tune(model, dataset, output=folder, study=args.study, seed=args.seed, cluster=args.cluster,
+                     on_trial=_log, cancel=cancel, **words)
     finally:
         signal.signal(signal.SIGINT, handler)
-    bundle.write(found.best, model, folder, study, outcome=found)
     return _data(found, folder), _text(found, folder), 0 if found.met else 3
-
-
-def _goal(args):
-    from ..search import Goal
-
-    def split(text: str) -> tuple[str, ...]:
-        return tuple(x.strip() for x in text.split(",") if x.strip())
-
-    formats = split(args.formats)
-    from ..model import ModelFormat
-
-    allowed = [f.value for f in ModelFormat]
-    for name in formats:
-        if name not in allowed:
-            raise InputError(f"unknown format '{name}'; allowed: {', '.join(allowed)}")
-    return Goal(fidelity=args.fidelity, max_drop=args.max_drop,
-                latency_s=args.latency_ms / 1e3 if args.latency_ms is not None else None,
-                size_bytes=args.size_mb * 1e6 if args.size_mb is not None else None,
-                memory_bytes=args.memory_mb * 1e6 if args.memory_mb is not None else None,
-                runtimes=split(args.runtimes), formats=formats, threads=args.threads, batch=args.batch)
 
 
 def _log(trial) -> None:
@@ -82,7 +59,8 @@ def _log(trial) -> None:
     else:
         speed = f"{times(result.speedup)}" if result.ratio else "-"
         metric = f"{result.fidelity.metric_name} {result.fidelity.metric:.4f}" if result.fidelity else "unchecked"
-        line = f"{duration(result.median_s)}  {speed}  {metric}"
+        missed = f"  misses the goal: {'; '.join(trial.unmet.values())}" if trial.unmet else ""
+        line = f"{duration(result.median_s)}  {speed}  {metric}{missed}"
     source = "  (from the study)" if trial.reused else ""
     common.log(f"[{trial.elapsed_s:5.0f} s] {result.recipe.label}: {line}{source}")
 
@@ -94,26 +72,37 @@ def _result(result) -> dict:
             "fidelity": result.fidelity.metric if result.fidelity else None,
             "fidelity_p5": result.fidelity.cosine_p5 if result.fidelity else None,
             "fidelity_detail": asdict(result.fidelity) if result.fidelity else None,
-            "size_bytes": result.size_bytes, "run_id": result.run_id}
+            "size_bytes": result.size_bytes, "run_id": result.run_id, "machine": result.machine}
 
 
 def _data(found, folder: Path) -> dict:
     trials = [{"number": t.number, "why": t.why, "status": t.result.status, "reason": t.result.reason,
-               "elapsed_s": t.elapsed_s, "reused": t.reused, **_result(t.result)} for t in found.trials]
-    return {"met": found.met, "sentence": found.sentence, "best": _result(found.best),
+               "elapsed_s": t.elapsed_s, "reused": t.reused, "unmet": t.unmet, **_result(t.result)}
+              for t in found.trials]
+    return {"met": found.met, "sentence": found.sentence, "confirmed": found.confirmed, "best": _result(found.best),
             "baseline": _result(found.baseline), "contenders": [_result(r) for r in found.contenders],
             "unmet": found.unmet, "binding": found.binding, "nearest": [_result(r) for r in found.nearest],
             "goal": asdict(found.goal), "ruled_out": found.ruled_out, "stopped": found.stopped,
-            "seconds": found.seconds, "bundle": str(folder), "trials": trials,
+            "seconds": found.seconds, "bundle": str(folder), "trials": trials, "machine": found.machine,
+            "others": [{"machine": o.machine, "sentence": o.sentence, "met": o.met, "best": _result(o.best)}
+                       for o in found.others],
             "environment": found.best.environment}
 
 
 def _text(found, folder: Path) -> str:
-    lines = [found.sentence, ""]
-    for r in found.contenders:
-        metric = f"{r.fidelity.metric:.4f}" if r.fidelity else "-"
-        lines.append(f"  {duration(r.median_s):>9}  {times(r.speedup or 1):>6}  {metric:>7}  {r.recipe.label}")
+    lines = [found.sentence, "", *_table(found.contenders)]
     if not found.met:
-        lines.append(f"in the way: {', '.join(found.binding) or 'nothing could be measured'}")
+        lines.append(f"in the way: {', '.join(found.binding) or 'what the goal allows leaves nothing else to try'}")
+        lines += ["nearest to the goal:", *_table(found.nearest)]
+    for other in found.others:
+        lines.append(f"on machine {other.machine}: {other.sentence}")
     lines.append(f"{len(found.trials)} trials in {found.seconds:.0f} s ({found.stopped}); bundle in {folder}")
     return "\n".join(lines)
+
+
+def _table(results) -> list[str]:
+    lines = []
+    for r in results:
+        metric = f"{r.fidelity.metric:.4f}" if r.fidelity else "-"
+        lines.append(f"  {duration(r.median_s):>9}  {times(r.speedup or 1):>6}  {metric:>7}  {r.recipe.label}")
+    return lines

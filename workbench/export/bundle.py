@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..feeds import match
-from ..model import Model, load
+from ..formats import inspect
+from ..model import Model, ModelFormat, load
 from ..recipe import Recipe
 from ..results import Result
 from ..results_json import plain, to_dict
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "predictors"
 _MARK = "CONFIG: dict = {}"
+_PARTIAL = ".partial-"  # what a kill in the middle of a copy leaves; the next write removes it
 _OWN = ("predict.py", "requirements.txt", "recipe.yaml", "measurement.json", "report.html", "study.sqlite")
 # Distribution names behind a runtime's import name, where they differ from its install line.
 _PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tensorflow": "tensorflow",
@@ -41,7 +43,8 @@ def check(folder: Path) -> None:
         names = [p.name for p in folder.iterdir()]
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with -o") from None
-    strange = [n for n in names if n not in _OWN and not n.startswith(("model.", "study.sqlite"))]
+    known = ("model.", "study.sqlite", _PARTIAL)
+    strange = [n for n in names if n not in (*_OWN, "model") and not n.startswith(known)]
     if strange:
         raise InputError(f"{folder} holds other files ({strange[0]}); name an empty folder with -o")
 
@@ -62,15 +65,17 @@ def write(result: Result, original: Model, folder: Path, study: Study, *, outcom
         InputError: the artefact is gone, or the runtime has no predictor.
     """
     check(folder)
-    artefact = load(result.artefact)
+    same = Path(result.artefact) == original.path  # TorchScript does not tell its input shapes a second time
+    artefact = original if same else load(result.artefact)
     recipe = result.recipe
-    name = f"model{artefact.path.suffix}" if artefact.path.is_file() else "model"
-    config = _config(artefact, original, recipe, name)
-    _copy_model(artefact.path, folder / name)
-    _put(folder / "predict.py", _predictor(recipe.runtime).replace(_MARK, f"CONFIG: dict = {_literal(config)}"))
+    template = _predictor(recipe.runtime)
+    name, entry = _place_model(artefact, folder)
+    config = _config(artefact, original, recipe, entry)
     _put(folder / "requirements.txt", _requirements(recipe, artefact))
     _put(folder / "recipe.yaml", recipe.to_yaml())
+    _put(folder / "predict.py", template.replace(_MARK, f"CONFIG: dict = {_literal(config)}"))
     _put(folder / "measurement.json", json.dumps(_measurement(result, study, artefact, final, outcome), indent=1))
+    _sweep(folder, keep=name)
     return folder
 
 
@@ -124,23 +129,44 @@ def _measurement(result: Result, study: Study, artefact: Model, final: bool, out
 
 
 def _put(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f"{_PARTIAL}{path.name}.{os.getpid()}")
     partial.write_text(text, "utf-8")
     os.replace(partial, path)
 
 
-def _copy_model(source: Path, target: Path) -> None:
-    """Copies beside the target first, so that the old model stays until the new one is whole."""
-    parent = target.parent
-    with tempfile.TemporaryDirectory(dir=parent.parent if parent.parent.exists() else parent) as side:
-        fresh = Path(side) / target.name
+def _place_model(artefact: Model, folder: Path) -> tuple[str, str]:
+    """Copies the model in under a name that the present predictor does not use, so that a kill leaves one whole bundle.
+
+    Returns:
+        name in the folder, and the path that the predictor loads below it (they differ for external data).
+    """
+    source = artefact.path
+    external = artefact.format is ModelFormat.ONNX  # the one format whose weights may lie in files beside it
+    files = [Path(f) for f in inspect(source).files] if external else [source]
+    suffix = "" if source.is_dir() or len(files) > 1 else source.suffix
+    name = next(n for n in (f"model{suffix}", f"model.{artefact.sha256[:8]}{suffix}", f"model.{os.getpid()}{suffix}")
+                if not (folder / n).exists() or _same(folder / n, source, suffix))
+    if not (folder / name).exists():
+        partial = folder / f"{_PARTIAL}{name}.{os.getpid()}"
         if source.is_dir():
-            shutil.copytree(source, fresh)
+            shutil.copytree(source, partial)
+        elif suffix:
+            shutil.copyfile(source, partial)
         else:
-            shutil.copyfile(source, fresh)
-            for extra in source.parent.glob("*.data"):
-                shutil.copyfile(extra, parent / extra.name)
-        for old in parent.glob("model*"):
-            if old.name != target.name or old.is_dir():
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        os.replace(fresh, target)
+            for file in files:
+                target = partial / file.relative_to(source.parent)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+        os.replace(partial, folder / name)
+    return name, name if suffix or source.is_dir() else f"{name}/{source.name}"
+
+
+def _same(there: Path, source: Path, suffix: str) -> bool:
+    return bool(suffix) and there.is_file() and filecmp.cmp(there, source, shallow=False)
+
+
+def _sweep(folder: Path, keep: str) -> None:
+    """Removes earlier models and what a killed writer left."""
+    for old in [*folder.glob("model*"), *folder.glob(f"{_PARTIAL}*")]:
+        if old.name != keep:
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
