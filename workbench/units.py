@@ -41,4 +41,13 @@ def times(ratio: float) -> str:
 
 def points(fraction: float) -> str:
     """A difference of two shares in percentage points: -0.002 -> '-0.2'."""
-    return f"{100 * fraction:+.1f}".replace("-", "−") if abs(fraction) >= 0.0005 else "±0.0"
+    value = round(100 * fraction, 6)  # a difference of two shares is exact to a rounding error only
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "±0.0"
+
+
+def rate(per_s: float) -> str:
+    """Events a second: 712.4 -> '712/s', 98241 -> '98.2 k/s', 1672241 -> '1.67 M/s'."""
+    for limit, factor, unit in ((1e4, 1.0, ""), (1e6, 1e3, " k"), (1e9, 1e6, " M"), (float("inf"), 1e9, " G")):
+        if abs(per_s) < limit:
+            return f"{significant(per_s / factor)}{unit}/s"
+    raise AssertionError
