@@ -40,7 +40,7 @@ def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
         samples_of: recipe key of the variant that they belong to; '' is the selected one.
     """
     timed = [p for p in shown.points if p.quality is not None]
-    behind = [p for p in timed if _behind(p)]
+    behind = sorted((p for p in timed if _behind(p)), key=lambda p: p.standing != "tried")
     ahead = [p for p in timed if not _behind(p)]
     pending = [p for p in shown.points if p.quality is None]
     axes = _Axes(shown, view)
@@ -152,12 +152,14 @@ def _spread(p: Point) -> tuple[float, float]:
 
 
 def _behind(p: Point) -> bool:
-    return p.standing == "dominated" and not p.is_baseline
+    return p.standing in ("dominated", "tried") and not p.is_baseline
 
 
 def _paint(p: Point, mode: str) -> tuple[str, str]:
     """Fill and edge: solid is decided (or the baseline), tinted is slower, hollow is undecided or live."""
     hue = theme.color(p.precision)
+    if p.standing == "tried":
+        return theme.fade(hue, 0.12), theme.fade(hue, 0.4)
     edge = theme.fade(hue, 0.55) if _behind(p) else hue
     if p.live or p.verdict == "undecided":
         return theme.GROUND[mode], edge
@@ -239,7 +241,8 @@ def _key(shown: Tradeoff) -> str:
 
 
 def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str, strip: tuple[float, ...]) -> list[dict[str, Any]]:
-    order = sorted(shown.points, key=lambda p: (p.key != selected, not p.is_baseline, p.standing != "front"))[:_TEXTS]
+    named = [p for p in shown.points if p.standing != "tried" or p.key == selected]
+    order = sorted(named, key=lambda p: (p.key != selected, not p.is_baseline, p.standing != "front"))[:_TEXTS]
     size = view.font_size - 1
     anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + 1, _label(p), p.standing != "dominated")
                for p in order]
@@ -290,6 +293,8 @@ def hover_text(p: Point, shown: Tradeoff) -> str:
         lines.append(f"{shown.quality_name} {p.quality:.5f}")
     if p.size_bytes:
         lines.append(units.size(p.size_bytes))
+    if p.standing == "tried":
+        lines.append("tried while tuning: a short measurement")
     return "<br>".join(lines)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from .. import passes as pass_registry
@@ -35,7 +38,8 @@ class Point(NamedTuple):
         verdict: 'faster', 'slower', 'undecided' or '' for the baseline.
         size_bytes: artefact on disk.
         is_baseline: the reference.
-        standing: 'front', 'undecided' (behind the front, but the intervals do not prove it) or 'dominated'.
+        standing: 'front', 'undecided' (behind the front, but the intervals do not prove it), 'dominated', or 'tried':
+            screened by the automatic search, too short to stand on the front.
         live: still being measured.
     """
 
@@ -101,7 +105,7 @@ class Tradeoff(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table; None where there is no number. ``status`` is ok, failed, cancelled or live."""
+    """One line of the table; None where there is no number. ``status`` is ok, tried, failed, cancelled or live."""
 
     key: str
     name: str
@@ -163,7 +167,7 @@ def short_runtime(name: str) -> str:
 
 
 def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
-             live: Iterable[Result] = ()) -> Tradeoff:
+             live: Iterable[Result] = (), tried: Iterable[Result] = ()) -> Tradeoff:
     """Points and front of one batch size on one machine.
 
     Args:
@@ -171,6 +175,7 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
         batch: samples in one run; results of other sizes are counted, not drawn.
         machine: fingerprint id; '' takes that of the newest result.
         live: partial results of what is being measured; they replace stored ones of the same recipe.
+        tried: results of the automatic search's screening, drawn faintly; any other result of the recipe goes first.
     """
     stored = {r.recipe.key: r for r in results}
     partial = {r.recipe.key: _with_known(r, stored.get(r.recipe.key)) for r in live}
@@ -180,15 +185,18 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
     here = [r for r in rows if r.machine == home]
     same = [r for r in here if r.recipe.batch == batch]
     reference = _reference(same)
+    known = {r.recipe.key for r in rows}
+    faint = [_point(r, False, usual, reference)._replace(standing="tried") for r in tried
+             if r.recipe.key not in known and r.machine == home and r.recipe.batch == batch and r.status == "ok"]
     timed = [_point(r, r.recipe.key in partial, usual, reference) for r in same
              if r.median_s is not None and r.status != "failed"]
-    points = tuple(sorted(_with_standing(timed), key=lambda p: p.latency_s))
+    points = tuple(sorted([*_with_standing(timed), *faint], key=lambda p: p.latency_s))
     names = [r.fidelity.metric_name for r in same if r.fidelity]
     return Tradeoff(
         points=points,
         failures=tuple(_failure(r, usual) for r in same if r.status == "failed"),
         front=_front(points), quality_name="accuracy" if "accuracy" in names or not names else names[0],
-        is_random=any(r.data_sha256 == "random" for r in same), batch=batch, others=len(here) - len(same))
+        is_random=any(r.data_sha256.split("-")[0] == "random" for r in same), batch=batch, others=len(here) - len(same))
 
 
 def rows(results: Iterable[Result], shown: Tradeoff) -> tuple[Row, ...]:
@@ -213,26 +221,54 @@ def dominates(a: Point, b: Point) -> bool:
 
 
 def _with_standing(points: list[Point]) -> list[Point]:
-    return [p._replace(standing=_standing(p, points)) for p in points]
+    beaten, behind = _Best(points, sure=True), _Best(points, sure=False)
+    return [p._replace(standing="dominated" if beaten.by(p) else "undecided" if behind.by(p) else "front")
+            for p in points]
 
 
-def _standing(p: Point, points: list[Point]) -> str:
-    if any(dominates(q, p) for q in points):
-        return "dominated"
-    return "undecided" if any(_ahead(q, p) for q in points) else "front"
+class _Best:
+    """The best quality up to each latency: whether any point is before another, for thousands of points.
+
+    Args:
+        points: live and unchecked ones count only where intervals do not (``sure`` is False).
+        sure: judge as :func:`dominates` does; else by the estimates alone.
+    """
+
+    def __init__(self, points: list[Point], sure: bool) -> None:
+        self._sure = sure
+        rated = [p for p in points if p.quality is not None and not (sure and p.live)]
+        self._ends = _Steps([(p.latency_interval_s[1] if sure else p.latency_s, p.quality) for p in rated])
+        self._lows = _Steps([(p.latency_s, _low(p)) for p in rated])
+
+    def by(self, p: Point) -> bool:
+        """Whether some point is before ``p``."""
+        if p.quality is None or (self._sure and p.live):
+            return False
+        if self._sure:
+            sooner = self._ends.most(p.latency_interval_s[0], inclusive=False)
+            return sooner >= p.quality or self._lows.most(p.latency_s, inclusive=True) > _high(p)
+        return (self._ends.most(p.latency_s, inclusive=False) >= p.quality
+                or self._ends.most(p.latency_s, inclusive=True) > p.quality)
 
 
-def _ahead(a: Point, b: Point) -> bool:
-    """The point estimates alone put ``a`` before ``b``."""
-    if a.quality is None or b.quality is None:
-        return False
-    no_worse = a.latency_s <= b.latency_s and a.quality >= b.quality
-    return no_worse and (a.latency_s < b.latency_s or a.quality > b.quality)
+class _Steps:
+    """Running maximum of values over positions."""
+
+    def __init__(self, pairs: list[tuple[float, float]]) -> None:
+        pairs = sorted(pairs)
+        self._places = [x for x, _ in pairs]
+        self._most = list(accumulate((v for _, v in pairs), max))
+
+    def most(self, place: float, inclusive: bool) -> float:
+        """Largest value at places up to this one; minus infinity when there is none."""
+        count = (bisect_right if inclusive else bisect_left)(self._places, place)
+        return self._most[count - 1] if count else -math.inf
 
 
 def _front(points: Iterable[Point]) -> tuple[tuple[float, float], ...]:
     steps: list[tuple[float, float]] = []
-    for p in sorted((p for p in points if p.quality is not None), key=lambda p: (p.latency_s, -(p.quality or 0))):
+    rated = (p for p in points if p.quality is not None and p.standing != "tried")
+    for p in sorted(rated, key=lambda p: (p.latency_s, -(p.quality or 0))):
         if not steps or p.quality > steps[-1][1]:
             steps.append((p.latency_s, p.quality))
     return tuple(steps)
@@ -295,8 +331,9 @@ def _quality(r: Result, reference: float | None) -> tuple[float | None, Interval
 def _row(r: Result | None, p: Point) -> Row:
     f = r.fidelity if r else None
     compared = f is not None and not p.is_baseline
+    status = "live" if p.live else "tried" if p.standing == "tried" else r.status if r else "ok"
     return Row(
-        p.key, p.name, p.short, "live" if p.live else r.status if r else "ok", r.reason if r else "", p.precision,
+        p.key, p.name, p.short, status, r.reason if r else "", p.precision,
         p.runtime, p.is_baseline, p.latency_s, p.speedup, p.speedup_interval, p.verdict, p.quality,
         f.delta if compared else None, f.delta_interval if compared else None, p.size_bytes, p.standing)
 

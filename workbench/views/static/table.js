@@ -41,7 +41,7 @@ function drawRow(model, columns, row, selected) {
   const choose = () => { model.set("selected", row.key); model.save_changes(); model.send({ type: "select", key: row.key }); };
   const on = row.key === selected;
   const attrs = {
-    class: `wb-row wb-status-${row.status}${row.standing === "dominated" && !row.is_baseline ? " wb-behind" : ""}${on ? " wb-on" : ""}`,
+    class: `wb-row wb-status-${row.status}${(row.standing === "dominated" || row.standing === "tried") && !row.is_baseline ? " wb-behind" : ""}${on ? " wb-on" : ""}`,
     "aria-selected": String(on), tabindex: on ? "0" : "-1", "data-key": row.key, "data-focus": `row-${row.key}`,
     onclick: choose,
     onkeydown: (event) => {
@@ -53,7 +53,8 @@ function drawRow(model, columns, row, selected) {
   const name = h("td", { class: "wb-col-name" },
     h("span", { class: `wb-mark wb-mark-${row.precision}`, "aria-hidden": "true" }, row.mark),
     h("span", { class: "wb-name", title: row.title }, row.name), row.is_baseline && h("span", { class: "wb-tag" }, "baseline"),
-    row.status === "live" && h("span", { class: "wb-tag wb-tag-live" }, "live"));
+    row.status === "live" && h("span", { class: "wb-tag wb-tag-live" }, "live"),
+    row.status === "tried" && h("span", { class: "wb-tag", title: "screened while tuning: a short measurement" }, "tried"));
   if (row.status === "failed") {
     return h("tr", attrs, name, tip(h("td", { class: "wb-failed", colspan: String(columns.length - 1) }, `✕ ${row.reason}`), row.reason));
   }
