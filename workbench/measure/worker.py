@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from typing import Any, TextIO
 
 from .. import feeds as feed_names
-from ..errors import WorkbenchError
+from ..errors import InputError, WorkbenchError
 from ..model import ModelFormat
 from ..runtimes import registry
 from ..runtimes.base import Session, SessionRequest
@@ -40,7 +40,10 @@ class Worker:
     def __init__(self, note: Callable[[float], None]) -> None:
         self._note = note
         self._session: Session | None = None
+        self._request: SessionRequest | None = None
+        self._clients: list[Session] = []  # one for each concurrent client
         self._run: Callable[[dict], dict] | None = None
+        self._runtime = ""
         self._feeds: list[arrays.Feed] = []
         self._baseline = 0
         self._import_s = 0.0
@@ -73,10 +76,11 @@ class Worker:
         gc.collect()
         memory.reset_peak()
         self._baseline = memory.rss_bytes()
+        self._request = SessionRequest(Path(request["path"]), ModelFormat(request["format"]), settings,
+                                       request["threads"], request["device"], given[0])
+        self._runtime = runtime
         begin = time.perf_counter()
-        self._session = session = registry.adapter(runtime).open_session(SessionRequest(
-            Path(request["path"]), ModelFormat(request["format"]), settings, request["threads"], request["device"],
-            given[0]))
+        self._session = session = registry.adapter(runtime).open_session(self._request)
         load_s = time.perf_counter() - begin
         while given:  # moved one by one: a cast copy must not count as the model's memory
             self._feeds.append(feed_names.bind(given.pop(0), session.inputs))
@@ -129,6 +133,46 @@ class Worker:
                 self._note(len(found) / total)
         filled = arrays.write_outputs(Path(outputs), found, batches)
         return {"runs": len(found), "filled": filled, "cpu_s": time.process_time()}
+
+    def do_sessions(self, count: int, shared: bool) -> dict[str, Any]:
+        """Opens what concurrent clients use: a session each, or the same one for all.
+
+        Raises:
+            InputError: the runtime's sessions cannot be shared.
+        """
+        adapter, title = registry.adapter(self._runtime), registry.info(self._runtime).title
+        if shared and not getattr(adapter, "SHARES_SESSIONS", False):
+            raise InputError(f"a session of {title} serves one request at a time: give each client its own")
+        self._clients = [self._session]
+        while len(self._clients) < count:
+            self._clients.append(self._session if shared else adapter.open_session(self._request))
+            self._note(len(self._clients) / count)
+        return {}
+
+    def do_clients(self, clients: int, seconds: float) -> dict[str, Any]:
+        """A closed loop of so many clients, see :func:`clients.closed_loop`."""
+        from .clients import closed_loop
+
+        found = closed_loop([s.run for s in self._clients[:clients]], self._feeds, seconds)
+        return {**found, "rss_bytes": max(0, memory.rss_bytes() - self._baseline)}
+
+    def do_grow(self, start: int, runs: int) -> dict[str, Any]:
+        """Runs without timing each, then tells the resident memory: what is garbage is no leak, so it is collected."""
+        begin = time.perf_counter()
+        for feed in islice(cycle(self._feeds), start % len(self._feeds), start % len(self._feeds) + runs):
+            self._run(feed)
+        seconds = time.perf_counter() - begin
+        gc.collect()
+        return {"rss_bytes": memory.rss_bytes(), "seconds": seconds}
+
+    def do_infer(self, feed: str, outputs: str) -> dict[str, Any]:
+        """Answers one feed: the time of the run alone, and the memory after it."""
+        given = feed_names.bind(next(arrays.read_feeds(Path(feed))), self._session.inputs)
+        begin = time.perf_counter_ns()
+        found = self._run(given)
+        ns = time.perf_counter_ns() - begin
+        arrays.write_feeds(Path(outputs), [found])
+        return {"ns": ns, "rss_bytes": memory.rss_bytes()}
 
     def do_describe(self) -> dict[str, Any]:
         """The session's own words, and its memory above the baseline."""

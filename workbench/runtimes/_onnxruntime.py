@@ -35,6 +35,7 @@ _LEVELS = {"disabled": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended
 _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _LISTED = 100  # nodes on another provider that describe() names
+SHARES_SESSIONS = True  # one session may run for several threads at the same time
 
 
 @dataclass(frozen=True)

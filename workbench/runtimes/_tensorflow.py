@@ -24,6 +24,7 @@ from ._common import natural_order, nvidia_gpu, one_line, package_version, threa
 from .base import SessionRequest
 
 _INSTALL_GPU = "pip install 'tensorflow[and-cuda]'"
+SHARES_SESSIONS = True  # one session may run for several threads at the same time
 _NODE_NOISE = re.compile(r"\s*(\[\[\{\{node.*|\[Op:.*|Stack trace for op.*|Detected at node.*|"
                          r"Arguments received by.*)$")
 

@@ -21,6 +21,7 @@ from ._common import nvidia_gpu, one_line, thread_environment
 from .base import SessionRequest
 
 _INSTALL_GPU = "pip install torch --index-url https://download.pytorch.org/whl/cu126"
+SHARES_SESSIONS = True  # one session may run for several threads at the same time
 _COMPILERS = ("g++", "c++", "clang++", "cl")
 _BFLOAT16 = "bfloat16"
 
