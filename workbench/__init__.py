@@ -22,6 +22,7 @@ _PUBLIC = {
     "Result": "results",
     "WorkbenchError": "errors",
     "open": "views.dashboard",
+    "report": "export.report",
     "tune": "tuning",
 }
 __all__ = [*_PUBLIC, "__version__"]
