@@ -1,0 +1,1 @@
+"""What notebooks call: a bench on one model, and work that shows itself."""

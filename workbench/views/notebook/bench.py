@@ -1,0 +1,205 @@
+"""A bench: one model with its data and its study, and what a notebook does with them. ``workbench.bench()`` makes it.
+
+Calls that take long return at once (see :class:`workbench.views.notebook.work.Work`); what they return shows itself
+and fills in place. Views of the same study share the selected variant.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Mapping
+from typing import Any
+
+from ... import recipe as recipes
+from ... import units, variant
+from ...errors import Cancelled
+from ...recipe import Recipe
+from ...results import Result
+from .. import frames, opening, panes
+from ..opening import FORMAT_TITLES
+from . import pages, shared
+from .variants import Variants
+from .work import Task, Work
+
+_open: dict[str, Bench] = {}  # by study and model: a cell that is run again ends the earlier worker processes
+
+
+def bench(model: Any = None, data: Any = None, study: Any = None) -> Bench:
+    """Opens a model with its data and its study for a notebook; as the last line of a cell it shows what it holds.
+
+    Args:
+        model: name of a bundled model ('cnn'), path of a model file, or a live Keras model or torch module.
+        data: name of a bundled data set, path of .npz, .csv or an image folder, or 'random'.
+        study: path of the SQLite file that keeps the results; default ``studies/NAME.sqlite`` beside the notebook.
+
+    Raises:
+        WorkbenchError: one of them cannot be used; one line that says what to do.
+    """
+    opened = opening.open_engine(model, data, study)
+    key = f"{opened.engine.study.path} {opened.engine.model.sha256}"
+    if key in _open:
+        _open.pop(key).close()
+    _open[key] = Bench(opened)
+    return _open[key]
+
+
+def close_all() -> None:
+    """Ends the worker processes of all benches."""
+    while _open:
+        _open.popitem()[1].close()
+    variant.close()
+
+
+atexit.register(close_all)
+
+
+class Bench:
+    """See :func:`bench`.
+
+    Attributes:
+        engine: measures into the study.
+        model: the original.
+        dataset: calibration and evaluation samples.
+        selection: the variant that is looked at, shared by all views of the study.
+    """
+
+    def __init__(self, opened: opening.Opened) -> None:
+        self.engine, self._note = opened.engine, opened.note
+        self.model, self.dataset, self.study = self.engine.model, self.engine.dataset, self.engine.study
+        self.selection = shared.selection(str(self.study.path))
+        self.engine.prewarm()
+
+    def close(self) -> None:
+        """Ends the worker processes; the study stays."""
+        self.engine.close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        model, data = self.model, self.dataset
+        labels = "with labels" if data.evaluation.labels is not None else "without labels"
+        held = "random inputs: agreement only" if data.is_random else f"{data.name}, {len(data.evaluation):,} held out"
+        pairs = [("model", model.name), ("format", FORMAT_TITLES[model.format]), ("size", units.size(model.size_bytes)),
+                 ("nodes", units.count(model.nodes) if model.nodes else "–"),
+                 ("parameters", units.count(model.parameters)), ("inputs", _specs(model.inputs)),
+                 ("outputs", _specs(model.outputs)), ("data", held if data.is_random else f"{held}, {labels}"),
+                 ("machine", panes.cpu_line(self.engine.fingerprint)),
+                 ("in the study", f"{len(self.engine.results())} variants")]
+        notes = [pages.note(n) for n in (self._note,) if n]
+        return pages.shown(pages.facts(pairs), *notes)._repr_mimebundle_(**kwargs)
+
+    # --- recipes and results ------------------------------------------------------------------------------------
+
+    @property
+    def baseline(self) -> Recipe:
+        """The model as it is, on the natural runtime of its format."""
+        return self.engine.baseline
+
+    def recipe(self, *steps: str | tuple[str, dict[str, Any]], runtime: str = "", threads: int = 0, batch: int = 1,
+               **settings: Any) -> Recipe:
+        """A complete recipe: passes by name (or ``(name, settings)``), then where it runs.
+
+        Args:
+            steps: passes in order; missing conversions are inserted.
+            runtime: registry name; '' takes what fits.
+            threads: 0 for all physical cores.
+            batch: samples in one run.
+            **settings: of the runtime, e.g. ``graph_level='all'``.
+
+        Raises:
+            InputError: an unknown name, or a setting out of range.
+        """
+        made = recipes.make(*steps, runtime=runtime, runtime_settings=settings, threads=threads, batch=batch)
+        return self.engine.complete(made)
+
+    def result(self, recipe: Recipe | None = None) -> Result | None:
+        """What the study holds on a recipe (the baseline without one), or None; instant."""
+        found = self.engine.find(recipe or self.baseline)
+        return found if found is not None and found.status == "ok" else None
+
+    def name(self, recipe: Recipe) -> str:
+        """How people call a recipe."""
+        return frames.name_of(recipe, self.baseline.threads)
+
+    def samples(self, run_id: str) -> tuple[float, ...]:
+        """Raw latencies of a run, in seconds."""
+        return tuple(float(s) for block in self.study.rounds(run_id) for s in block)
+
+    # --- measuring ----------------------------------------------------------------------------------------------
+
+    def measure(self, *wanted: Recipe | Mapping[str, Recipe], again: bool = False) -> Work[list[Result]]:
+        """Measures recipes beside the baseline; what the study holds already is only shown.
+
+        Args:
+            wanted: recipes, or a mapping of name to recipe.
+            again: measures all anew; the samples are added to those in the study.
+
+        Returns:
+            the results, baseline first, as a plot and a table that fill while they are measured.
+        """
+        named = {k: v for w in wanted if isinstance(w, Mapping) for k, v in w.items()}
+        todo = [self.engine.complete(r) for w in wanted for r in (w.values() if isinstance(w, Mapping) else [w])]
+        names = {self.engine.complete(r).key: name for name, r in named.items()}
+        view = Variants(self.selection, self.engine.machine, names, self.samples)
+        job = Measuring(self, todo, again)
+        work = Work(job.run, lambda results: view.show(results), title="measuring", live=view.widget)
+        job.on_change = lambda: work._marshal(view.show, job.results(), job.live())
+        return work
+
+
+    def variants(self) -> Variants:
+        """All variants in the study at batch 1, as a plot and a table."""
+        view = Variants(self.selection, self.engine.machine, {}, self.samples)
+        view.show(self.engine.results())
+        return view
+
+
+class Measuring:
+    """One call of :meth:`Bench.measure`, run in the background."""
+
+    def __init__(self, owner: Bench, wanted: list[Recipe], again: bool) -> None:
+        self.engine, self.wanted, self.again = owner.engine, wanted, again
+        self.on_change = lambda: None
+        self._live: dict[str, Result] = {}
+        bases = [self.engine.baseline_for(r) for r in wanted] or [self.engine.baseline]
+        self._keys = list(dict.fromkeys(r.key for r in [*bases, *wanted]))
+        self._recipes = {r.key: r for r in [*bases, *wanted]}
+
+    def results(self) -> list[Result]:
+        """What the study holds of the wanted recipes, baseline first."""
+        return [found for key in self._keys if (found := self.engine.find(self._recipes[key])) is not None]
+
+    def live(self) -> list[Result]:
+        """Partial results of what is being measured."""
+        return list(self._live.values())
+
+    def run(self, task: Task) -> list[Result]:
+        """Measures what is missing."""
+        known = {r.recipe.key for r in self.results() if r.status == "ok"}
+        todo = [r for r in self._recipes.values() if self.again or r.key not in known]
+        if todo:
+            self.on_change()
+            self.engine.measure(todo, on_progress=lambda p: self._progress(task, p), on_result=self._arrived,
+                                cancel=task.cancel)
+        self._live.clear()
+        if task.cancel.is_set():
+            self.on_change()
+            raise Cancelled("cancelled")
+        return self.results()
+
+    def _progress(self, task: Task, progress: Any) -> None:
+        task.progress(progress.fraction, progress.line, progress.remaining_s)
+        if progress.partial is not None:
+            fresh = progress.partial.recipe.key not in self._live
+            self._live[progress.partial.recipe.key] = progress.partial
+            if fresh or progress.stage == "measure":
+                self._changed()
+
+    def _arrived(self, result: Result) -> None:
+        self._live.pop(result.recipe.key, None)
+        self.on_change()
+
+    def _changed(self) -> None:
+        self.on_change()
+
+
+def _specs(specs: Any) -> str:
+    return ", ".join(f"{s.name} {s.dtype} {list(s.shape)}".replace("None", "any").replace("'", "") for s in specs)

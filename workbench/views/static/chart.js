@@ -1,0 +1,95 @@
+// Draws any plotly figure of ours: theme and width follow the page, a click names a point, a dragged shape tells where.
+// The library lies in one shared widget, so that a page of many figures holds it once.
+
+const LIBRARY = Symbol.for("workbench.plotly");
+
+async function unpack(packed) {
+  const text = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const source = new Blob([await new Response(text).arrayBuffer()], { type: "text/javascript" });
+  const url = URL.createObjectURL(source), before = window.Plotly;
+  await import(/* webpackIgnore: true */ url);
+  URL.revokeObjectURL(url);
+  const plotly = window.Plotly;
+  if (before) window.Plotly = before; // the page's own copy stays what it was
+  return plotly;
+}
+
+function library(model) {
+  window[LIBRARY] = window[LIBRARY] || model.widget_manager.get_model(model.get("holder")).then((m) => unpack(m.get("packed")));
+  return window[LIBRARY];
+}
+
+function dark(el) {
+  for (let node = el; node; node = node.parentElement) {
+    const parts = (getComputedStyle(node).backgroundColor.match(/[\d.]+/g) || []).map(Number);
+    if (parts.length < 3 || (parts.length > 3 && parts[3] < 0.5)) continue;
+    const unit = getComputedStyle(node).backgroundColor.includes("srgb") ? 1 : 255;
+    return (0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]) / unit < 0.5;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// Figures are made for a light ground; on a dark one each ink is exchanged for its counterpart.
+function recolour(value, inks) {
+  if (typeof value === "string") return inks.reduce((text, [from, to]) => text.includes(from) ? text.replaceAll(from, to) : text, value);
+  if (Array.isArray(value)) return value.map((v) => recolour(v, inks));
+  if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, k === "bdata" ? v : recolour(v, inks)]));
+  }
+  return value;
+}
+
+export default {
+  render({ model, el }) {
+    el.classList.add("wb-chart");
+    el.setAttribute("role", "img");
+    const target = h("div", { class: "wb-plot-area" });
+    el.append(target);
+    let plotly = null, asked = false, listening = false, width = 0, mode = "", drawing = false;
+    const draw = async () => {
+      asked = false;
+      const spec = model.get("spec"), room = el.clientWidth;
+      if (!spec.data || room < 40) return;
+      el.setAttribute("aria-label", model.get("label"));
+      mode = dark(el) ? "dark" : "light";
+      width = Math.min(room, model.get("widest"));
+      el.closest(".wb-root")?.classList.toggle("wb-dark", mode === "dark");
+      const own = structuredClone({ data: spec.data, layout: spec.layout });
+      const shown = mode === "dark" ? recolour(own, model.get("inks")) : own;
+      shown.layout.template = model.get("templates")[mode];
+      shown.layout.width = spec.layout.width ? Math.min(spec.layout.width, room) : width;
+      drawing = true;
+      await plotly.react(target, shown.data, shown.layout, { displayModeBar: false, ...spec.config });
+      drawing = false;
+      if (listening) return;
+      listening = true;
+      target.on("plotly_click", (event) => {
+        const point = event.points && event.points[0];
+        const key = point && point.data.ids ? point.data.ids[point.pointNumber] : "";
+        if (key) model.send({ type: "select", key });
+      });
+      target.on("plotly_relayout", (change) => {
+        if (!drawing && Object.keys(change).some((k) => k.startsWith("shapes["))) model.send({ type: "drag", change });
+      });
+    };
+    const ask = () => {
+      if (!plotly || asked) return;
+      asked = true; // several changes before the next frame are drawn once
+      requestAnimationFrame(draw);
+    };
+    const sizes = new ResizeObserver(() => { if (Math.abs(Math.min(el.clientWidth, model.get("widest")) - width) > 2) ask(); });
+    sizes.observe(el);
+    // JupyterLab names the new theme before its style sheet has arrived, and says nothing when it has.
+    const timers = [];
+    const restyled = () => { for (const wait of [60, 400, 1500, 5000]) timers.push(setTimeout(() => { if ((dark(el) ? "dark" : "light") !== mode) ask(); }, wait)); };
+    const themes = new MutationObserver(restyled);
+    themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+    for (const name of ["spec", "templates", "label"]) model.on(`change:${name}`, ask);
+    library(model).then((loaded) => { plotly = loaded; ask(); });
+    return () => {
+      for (const name of ["spec", "templates", "label"]) model.off(`change:${name}`, ask);
+      timers.forEach(clearTimeout); sizes.disconnect(); themes.disconnect();
+      if (plotly) plotly.purge(target);
+    };
+  },
+};
