@@ -24,6 +24,11 @@ _PUBLIC = {
     "open": "views.dashboard",
     "report": "export.report",
     "tune": "tuning",
+    "sweep": "sweeps",
+    "sweep_view": "views.sweep_view",
+    "leak_check": "leaks",
+    "load_test": "loads",
+    "show": "views.show",
 }
 __all__ = [*_PUBLIC, "__version__"]
 

@@ -1,0 +1,52 @@
+"""``workbench.show(found)``: the figure that belongs to a finding, in a notebook cell, following the page's theme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InputError
+from ..leaks import LeakCheck
+from ..loads import LoadTest
+from ..results import Result
+from ..sweeps import Sweep
+from . import resource_figures as resources
+from .figures import _escape
+from .sweep_view import SweepView
+from .widgets.figure import Card, line
+
+
+def show(found: Any) -> Card:
+    """A view of what a function of the workbench returned; as the last line of a cell it shows itself.
+
+    Args:
+        found: a Sweep, LeakCheck, LoadTest, or results (of ``Engine.results()``), whose memory is drawn.
+
+    Raises:
+        InputError: there is no view of such a thing.
+    """
+    for kind, make in _VIEWS:
+        if isinstance(found, kind):
+            return make(found)
+    if isinstance(found, list | tuple) and found and all(isinstance(r, Result) for r in found):
+        return _memory(found)
+    names = ", ".join(kind.__name__ for kind, _ in _VIEWS)
+    raise InputError(f"there is no view of {type(found).__name__}; there are views of {names} and lists of results")
+
+
+def _leak(found: LeakCheck) -> Card:
+    advice = "".join(f"<li>{_escape(text)}</li>" for text in found.advice)
+    below = (line(f"What helps:<ul>{advice}</ul>"),) if advice else ()
+    return Card(lambda view: resources.leak_figure(found, view), above=(line(_escape(found.sentence)),), below=below)
+
+
+def _load(found: LoadTest) -> Card:
+    return Card(lambda view: resources.load_figure(found, view), above=(line(_escape(found.sentence)),))
+
+
+def _memory(found: list[Result]) -> Card:
+    rows = resources.memory_rows(found)
+    return Card(lambda view: resources.memory_figure(rows, view), height=resources.memory_height(rows))
+
+
+_VIEWS: tuple[tuple[type, Callable[[Any], Card]], ...] = ((Sweep, SweepView), (LeakCheck, _leak), (LoadTest, _load))
