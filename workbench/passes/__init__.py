@@ -11,6 +11,8 @@ from .base import Pass, PassContext, PassResult
 __all__ = ["PASSES", "Pass", "PassContext", "PassResult", "get"]
 
 PASSES: tuple[tuple[str, str, str], ...] = (
+    ("keras-prune-structured", "keras_prune_structured", "KerasPruneStructured"),
+    ("keras-distill", "keras_distill", "KerasDistill"),
     ("onnx-convert", "onnx_convert", "OnnxConvert"),
     ("onnx-normalize", "onnx_normalize", "OnnxNormalize"),
     ("onnx-simplify", "onnx_simplify", "OnnxSimplify"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
 
 from ..errors import NotApplicable
+from ..model import Model
 from . import _keras_layers
 from ._keras_channels import Map
+
+_KINDS = ("Sequential", "Functional", "Model")
 
 
 def functional(model: Any) -> Any:
@@ -18,9 +23,8 @@ def functional(model: Any) -> Any:
         NotApplicable: it is a subclass whose structure only its code knows.
     """
     kind = type(model).__name__
-    if kind not in ("Sequential", "Functional", "Model") or not getattr(model, "inputs", None):
-        raise NotApplicable(f"the model is of the class '{kind}', whose layers only its own code connects: build it "
-                            "with the functional API, or save it as one")
+    if kind not in _KINDS or not getattr(model, "inputs", None):
+        raise NotApplicable(_own_class(kind))
     if kind != "Sequential":
         return model
     import keras
@@ -28,13 +32,29 @@ def functional(model: Any) -> Any:
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def shrink(model: Any, found: Map, removed: np.ndarray) -> Any:
+def why_not(model: Model) -> str | None:
+    """One sentence why a Keras 3 file cannot be rebuilt smaller, from its configuration alone; None when it can."""
+    try:
+        with zipfile.ZipFile(model.path) as archive:
+            kind = json.loads(archive.read("config.json")).get("class_name", "")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # an .h5 file, or one that the loader explains better
+    return None if kind in _KINDS else _own_class(kind)
+
+
+def _own_class(kind: str) -> str:
+    return (f"the model is of the class '{kind}', whose layers only its own code connects: build it with the "
+            "functional API, or save it as one")
+
+
+def shrink(model: Any, found: Map, removed: np.ndarray, *, fresh: bool = False) -> Any:
     """The network without these units.
 
     Args:
         model: functional Keras 3 model; not changed.
         found: its channels, of :func:`workbench.passes._keras_layers.trace`.
         removed: roots of the units that go.
+        fresh: begin with random weights instead of those that stay.
 
     Returns:
         a new functional model with the weights that stay; same input and output names and shapes.
@@ -52,7 +72,8 @@ def shrink(model: Any, found: Map, removed: np.ndarray) -> Any:
     _edit(model, config, found, kept)
     try:
         made = type(model).from_config(config)
-        made.set_weights(_weights(model, found, kept))
+        if not fresh:
+            made.set_weights(_weights(model, found, kept))
     except (ValueError, TypeError) as error:
         cause = " ".join(str(error).split())[:200]
         raise NotApplicable(f"Keras cannot rebuild this model with fewer filters: {cause}") from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -129,7 +129,8 @@ def lessons(context: PassContext, specs: tuple[TensorSpec, ...], teacher: Any, s
 
 
 def fit(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings, context: PassContext, *,
-        callbacks: Sequence[Any] = (), first_keepable: int = 1, span: tuple[float, float] = (0.1, 0.9)) -> Fitted:
+        callbacks: Sequence[Any] = (), first_keepable: int = 1, span: tuple[float, float] = (0.1, 0.9),
+        compile_with: Callable[[Any], None] | None = None) -> Fitted:
     """Fine-tunes a Keras model in place and leaves the weights of its best epoch in it.
 
     Args:
@@ -142,12 +143,13 @@ def fit(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings, c
         first_keepable: first epoch whose weights may be kept, e.g. the one that ends a pruning schedule; the early
             stop counts from there.
         span: the part of the pass's progress that the training is.
+        compile_with: compiles the network where the loss of the goal is not the one wanted.
 
     Raises:
         NotApplicable: the loss is not a number.
     """
     keras.utils.set_random_seed(settings.seed)
-    _keras_loss.compile_for(keras, network, taught.goal, settings.learning_rate)
+    _compile(keras, network, taught, settings, compile_with)
     kind = type("Watch", (_Watch, keras.callbacks.Callback), {})
     watch = kind(settings, context, taught.goal.measure, first_keepable, span)
     inputs, targets = _keras_loss.shaped(taught.inputs), _keras_loss.shaped(taught.targets)
@@ -159,9 +161,18 @@ def fit(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings, c
     return Fitted(watch.curves(), watch.best, watch.notes(len(taught.inputs[0]), taught.goal))
 
 
-def evaluate(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings) -> dict[str, float]:
+def _compile(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings,
+             compile_with: Callable[[Any], None] | None) -> None:
+    if compile_with is not None:
+        compile_with(network)
+    else:
+        _keras_loss.compile_for(keras, network, taught.goal, settings.learning_rate)
+
+
+def evaluate(keras: Any, network: Any, taught: Lessons, settings: TrainingSettings, *,
+             compile_with: Callable[[Any], None] | None = None) -> dict[str, float]:
     """'val_loss' and, where there is a measure, 'val_accuracy' of a model on the validation part."""
-    _keras_loss.compile_for(keras, network, taught.goal, settings.learning_rate)
+    _compile(keras, network, taught, settings, compile_with)
     logs = network.evaluate(_keras_loss.shaped(taught.val_inputs), _keras_loss.shaped(taught.val_targets),
                             batch_size=256, verbose=0, return_dict=True)
     accuracy = _keras_loss.measured(logs, "")
