@@ -155,9 +155,29 @@ def test_why_slower_opens_where_time_goes(board):
 
 
 def test_what_is_not_there_yet_is_disabled_and_says_so(board):
-    tune = next(a for a in board.bar.actions if a["id"] == "tune")
     export = board.headline.actions[0]
-    assert tune["disabled"] and tune["reason"] and export["disabled"] and export["reason"]
+    assert export["disabled"] and export["reason"]
+
+
+def test_limits_of_the_search_name_the_button_and_switch_it_off_when_wrong(board):
+    def button():
+        return next(a for a in board.bar.actions if a["id"] == "tune")
+
+    def value(name):
+        return next(f for f in board.tune.fields if f["name"] == name)["value"]
+
+    board._on_tune({"type": "set", "name": "minutes", "value": "2"}, [])
+    assert button()["label"] == "Tune for 2 min" and not button()["disabled"]
+    board._on_tune({"type": "set", "name": "max_drop", "value": "200"}, [])
+    assert button()["disabled"] and "allowed: 0 to 100" in button()["reason"]
+    board._on_tune({"type": "set", "name": "max_drop", "value": "2"}, [])
+    board._on_tune({"type": "set", "name": "fidelity", "value": "0.8"}, [])
+    assert value("max_drop") is None and value("fidelity") == 0.8  # one or the other
+    board._on_tune({"type": "set", "name": "fidelity", "value": ""}, [])
+    board._on_tune({"type": "set", "name": "runtimes", "value": ["litert"]}, [])
+    shown = next(f for f in board.tune.fields if f["name"] == "runtimes")["options"]
+    assert [o["id"] for o in shown if o["on"]] == ["litert"]
+    board._on_tune({"type": "set", "name": "runtimes", "value": []}, [])
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------

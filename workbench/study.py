@@ -102,6 +102,11 @@ class Study:
             FROM runs WHERE {clause}) WHERE n = 1 ORDER BY seq"""
         return [from_dict(json.loads(row[0])) for row in self._all(query, used)]
 
+    def data(self, model_sha256: str, machine: str) -> list[str]:
+        """Hashes of the data sets that a model was measured on, on one machine."""
+        query = "SELECT DISTINCT data_sha256 FROM runs WHERE model_sha256 = ? AND machine = ?"
+        return [row[0] for row in self._all(query, (model_sha256, machine))]
+
     def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
         """The latest good result of a variant, else its latest failure, else None. An index look-up."""
         query = """SELECT payload FROM runs

@@ -47,9 +47,9 @@ class Term(NamedTuple):
 
 TERMS: tuple[Term, ...] = (
     Term("minutes", "", "number", "minutes", "time budget", 5.0, low=MINUTES[0], high=MINUTES[1]),
-    Term("max_drop", "max_drop", "number", "max drop, points",
+    Term("max_drop", "max_drop", "number", "max drop, pts",
          "largest loss of the metric against the original, in points (default with labels: 1)", high=100.0),
-    Term("fidelity", "fidelity", "number", "fidelity, at least",
+    Term("fidelity", "fidelity", "number", "fidelity ≥",
          "smallest mean cosine to the original (no labels; default 0.99) or metric (labels), e.g. 0.99", high=1.0),
     Term("latency_ms", "latency_s", "number", "latency, ms", "largest median latency", scale=1e-3, low=1e-9),
     Term("size_mb", "size_bytes", "number", "size, MB", "largest artefact", scale=1e6, low=1e-6),

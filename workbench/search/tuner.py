@@ -32,7 +32,7 @@ from .terms import MINUTES
 
 CONTENDERS = 3
 FINAL_SHARE, MOST_FINAL_SHARE = 0.2, 0.5  # of the budget are kept for the last, interleaved measurement
-_FINAL_TRIALS = 2.0  # the last measurement is expected to take as long as this many of the longest trial
+_FINAL_TRIALS = 2.5  # the last measurement is expected to take as long as this many of the longest trial
 
 
 def tune(model: Model, dataset: Dataset, goal: Goal | None = None, *, minutes: float = 5.0, study: Study | None = None,

@@ -20,9 +20,9 @@ from .widgets.plot import TradeoffPlot
 from .widgets.probe import Probe
 from .widgets.rail import Rail
 from .widgets.table import VariantTable
-from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, Tabs
+from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, TUNE, Tabs
+from .widgets.tune import TunePane
 
-_NO_TUNE = "The automatic search runs from a shell: workbench tune MODEL --minutes 5 -o BUNDLE/"
 _NO_EXPORT = "Measure this selection first: a bundle holds the model and its measurement."
 _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
 
@@ -57,7 +57,7 @@ class Dashboard:
     """
 
     def __init__(self, opened: opening.Opened, error: str = "") -> None:
-        self._marshal = Marshal()
+        self._marshal, self._drawn_key = Marshal(), ""
         self.session = Session(opened, self.refresh)
         self.picker = Picker(self._on_pick)
         self.rail = Rail(self._on_rail)
@@ -65,7 +65,8 @@ class Dashboard:
         self.plot = TradeoffPlot(self._select, self.session.samples)
         self.table = VariantTable(self._on_table)
         self.graph = GraphPane()
-        self.tabs = Tabs(self.graph.widget)
+        self.tune = TunePane(self._on_tune)
+        self.tabs = Tabs(self.graph.widget, self.tune)
         self.bar = bar.progress(self._on_action)
         self.probe = Probe(self._on_page)
         self.root = self._layout()
@@ -97,6 +98,8 @@ class Dashboard:
         session = self.session
         with session.lock:
             shown, key = session.shown(), session.recipe.key
+            if key != self._drawn_key:  # a search moves the selection along
+                self._draw_toggles()
             self.plot.draw(shown, key)
             self.table.draw(frames.rows(_by_key(session), shown), shown, key)
             told = sentences.headline(shown, key, session.name)
@@ -104,6 +107,8 @@ class Dashboard:
                                actions=[bar.button("export", "Export bundle", reason=self._no_export())])
             self._draw_bar()
             self._draw_tabs(shown)
+            tuning = session.tuning
+            self.tune.draw(tuning.fields(session.tuned), tuning.state(session.tuned), tuning.tried())
 
     def _no_export(self) -> str:
         chosen = self.session.selected
@@ -111,6 +116,7 @@ class Dashboard:
 
     def _draw_toggles(self) -> None:
         session = self.session
+        self._drawn_key = session.recipe.key
         self.rail.draw(session.groups(), session.note)
         self.picker.draw_device(self._device_group())
 
@@ -137,12 +143,15 @@ class Dashboard:
     def _draw_bar(self) -> None:
         session = self.session
         line, tone, fraction = session.status
-        reason = "A measurement is running: wait, or cancel it." if session.busy else session.problem()
+        what = "search" if session.tuned else "measurement"
+        busy = f"A {what} is running: wait, or cancel it." if session.busy else ""
+        reason = busy or session.problem()
         again = session.selected is not None and session.selected.status == "ok"
         self.bar.show(line=line, tone=tone, fraction=fraction, actions=[
             bar.button("measure", "Measure again" if again else "Measure", reason=reason, primary=True,
                        hint="Adds samples to the study" if again else "Times this selection beside the baseline"),
-            bar.button("tune", "Tune for 5 min", reason=_NO_TUNE),
+            bar.button("tune", session.tuning.label, reason=busy or session.tuning.problem,
+                       hint="Searches the fastest variant that still answers right; its limits are in the tab 'Tune'"),
             bar.button("cancel", "Cancel", reason="" if session.busy else "Nothing is running."),
         ])
 
@@ -187,11 +196,21 @@ class Dashboard:
     def _on_action(self, message: dict[str, Any], _buffers: Any) -> None:
         if message.get("id") == "measure":
             self.session.measure()
+        elif message.get("id") == "tune":
+            self.session.tune()
+            self.tabs.open(TUNE)
         elif message.get("id") == "cancel":
             self.session.cancel()
         elif message.get("id") == "export":
             self.session.export()
         self.refresh()
+
+    def _on_tune(self, message: dict[str, Any], _buffers: Any) -> None:
+        if message["type"] == "select":
+            self._select(message["key"])
+        elif message["type"] == "set" and not self.session.tuned:
+            self.session.tuning.set(message["name"], message["value"])
+            self.refresh()
 
     def _on_page(self, seen: dict[str, Any]) -> None:
         with self.session.lock:
@@ -251,6 +270,6 @@ class Dashboard:
 
 def _by_key(session: Session) -> list:
     """Stored results, with the live ones that have none yet."""
-    known = {r.recipe.key: r for r in session.live}
+    known = {r.recipe.key: r for r in [*session.tried, *session.live]}
     known.update({r.recipe.key: r for r in session.results})
     return list(known.values())

@@ -17,9 +17,11 @@ from ..export import bundle
 from ..measure.environment import physical_threads
 from ..recipe import Recipe
 from ..results import Result
+from ..search import split
 from . import choices, frames, opening, sentences
 from .marshal import Marshal
 from .panes import Entry
+from .tuning import Tuning
 
 LOG_LINES = 400
 REFRESH_S = 0.2  # between two drawings while measuring
@@ -54,7 +56,11 @@ class Session:
     def take(self, opened: opening.Opened) -> None:
         """Switches to another model or other data; the study's results are there at once."""
         self.opened, self.engine = opened, opened.engine
+        self.tuning = Tuning(self.engine.dataset.evaluation.labels is not None, self.engine.baseline.threads)
         self._results = {r.recipe.key: r for r in self.engine.results()}
+        self._tried: dict[str, Result] = {}  # screened by a search: short measurements on half of the samples
+        for result in self._searched():
+            self._place(result)
         self.selection, self.recipe = choices.Selection(), self.engine.baseline
         self._select_recipe(self.engine.baseline)
         self._live.clear()
@@ -82,12 +88,28 @@ class Session:
     @property
     def selected(self) -> Result | None:
         """The stored result of the selection, or None."""
-        return self._results.get(self.recipe.key)
+        return self._results.get(self.recipe.key) or self._tried.get(self.recipe.key)
 
     @property
     def baseline(self) -> Result | None:
         """The stored baseline at the selected batch size, or None."""
-        return self._results.get(self.engine.baseline_for(self.recipe).key)
+        key = self.engine.baseline_for(self.recipe).key
+        return self._results.get(key) or self._tried.get(key)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether a search runs."""
+        return self._thread is not None and self._thread.name == "tune"
+
+    @property
+    def tried(self) -> list[Result]:
+        """What a search has screened, and what nobody has measured longer since."""
+        return [r for key, r in self._tried.items() if key not in self._results]
+
+    def _marked(self, result: Result) -> bool:
+        """The original and the search's best so far stand out among what was screened."""
+        best = self.tuning.best
+        return result.is_baseline or best is not None and result.recipe.key == best.recipe.key
 
     @property
     def name(self) -> str:
@@ -96,8 +118,9 @@ class Session:
 
     def shown(self) -> frames.Tradeoff:
         """The trade-off at the selected batch size."""
-        return frames.tradeoff(self.results, batch=self.recipe.batch, machine=self.engine.machine,
-                               live=self.live)
+        marked = [r for r in self.tried if self._marked(r)]
+        return frames.tradeoff([*self.results, *marked], batch=self.recipe.batch, machine=self.engine.machine,
+                               live=self.live, tried=self.tried)
 
     def groups(self) -> tuple[choices.Group, ...]:
         """The rail."""
@@ -109,7 +132,7 @@ class Session:
 
     def samples(self, key: str) -> tuple[float, ...]:
         """Raw latencies of a stored result, in seconds."""
-        result = self._results.get(key)
+        result = self._results.get(key) or self._tried.get(key)
         if result is None:
             return ()
         if result.run_id not in self._raw:
@@ -138,9 +161,9 @@ class Session:
     def select(self, key: str) -> None:
         """A point or a row chosen: the toggles follow."""
         with self.lock:
-            result = self._results.get(key) or self._live.get(key)
+            result = self._results.get(key) or self._live.get(key) or self._tried.get(key)
             if result is not None:
-                self.note = ""
+                self.note, self.tuning.follow = "", False
                 self._select_recipe(result.recipe)
 
     def measure(self) -> None:
@@ -153,6 +176,18 @@ class Session:
             self._write(f"measuring {self.name}")
             self._thread = threading.Thread(target=self._work, args=(self.recipe, self._cancel), daemon=True,
                                             name="measure")
+            self._thread.start()
+
+    def tune(self) -> None:
+        """Searches the fastest variant within the pane's limits, in the background."""
+        with self.lock:
+            if self.busy or self.tuning.problem:
+                return
+            self.tuning.start()
+            self._cancel = self.tuning.cancel
+            self.status = ("tuning: starting", "plain", 0.0)
+            self._write(f"tuning for {self.tuning.minutes:g} min")
+            self._thread = threading.Thread(target=self._tune, daemon=True, name="tune")
             self._thread.start()
 
     def cancel(self) -> None:
@@ -210,6 +245,68 @@ class Session:
         except Exception as error:  # a defect must show in the bar, not die with the thread
             line, bad = f"unexpected {type(error).__name__}: {error}", True
         self._marshal(self._finished, line, bad)
+
+    def _tune(self) -> None:
+        tuning, marshal = self.tuning, self._marshal
+        outcome, line, bad = None, "", False
+        calls = {"on_trial": lambda trial: marshal(self._on_trial, trial),
+                 "on_try": lambda attempt: marshal(self._on_try, attempt),
+                 "on_progress": lambda progress: self._on_progress(tuning.progress(progress))}
+        try:
+            outcome = tuning.run(self, calls)
+            line, bad = outcome.sentence, not outcome.met
+        except WorkbenchError as error:
+            line, bad = str(error), True
+        except Exception as error:  # a defect must show in the bar, not die with the thread
+            line, bad = f"unexpected {type(error).__name__}: {error}", True
+        if tuning.cancel.is_set() and outcome is None:
+            line, bad = "cancelled; what was tried is kept", False
+        marshal(self._tuned, outcome, line, bad)
+
+    def _on_try(self, attempt: Any) -> None:
+        with self.lock:
+            self.tuning.attempt = attempt
+            self._live.clear()
+            self._incoming.clear()
+            self._write(f"trying {frames.name_of(attempt.recipe)}: {attempt.why}")
+        self._on_change()
+
+    def _on_trial(self, trial: Any) -> None:
+        with self.lock:
+            self.tuning.trials.append(trial)
+            self.tuning.best = trial.best
+            if trial.result.status == "ok":
+                self._tried[trial.result.recipe.key] = trial.result
+            best = trial.best
+            if best is not None:
+                if self.tuning.follow and best.recipe.key != self.recipe.key:
+                    self._select_recipe(best.recipe)
+        self._on_change()
+
+    def _tuned(self, outcome: Any, line: str, bad: bool) -> None:
+        with self.lock:
+            self.tuning.outcome, self.tuning.failed = outcome, line if outcome is None else ""
+            for result in outcome.contenders if outcome else ():
+                self._place(result)
+            if outcome and self.tuning.follow:
+                self._select_recipe(outcome.best.recipe)
+        self._finished(line, bad)
+
+    def _searched(self) -> list[Result]:
+        """What searches on this model, data and machine have measured, oldest first."""
+        engine = self.engine
+        sides = [d for d in engine.study.data(engine.model.sha256, engine.machine)
+                 if d != engine.dataset.sha256 and split.role(d)[0] == engine.dataset.sha256]
+        found = [r for d in sides for r in engine.study.results(engine.model.sha256, engine.machine, d)]
+        return sorted((r for r in found if r.status == "ok"), key=lambda r: r.created)
+
+    def _place(self, result: Result) -> None:
+        """A result of a search: its last measurement counts as any other, the newest one; its screening is faint."""
+        key, old = result.recipe.key, self._results.get(result.recipe.key)
+        if split.role(result.data_sha256)[1] == "search":
+            self._tried[key] = result
+        elif old is None or old.status != "ok" or old.created <= result.created:
+            self._results[key] = result
 
     def _summary(self, recipe: Recipe, done: list[Result], cancel: threading.Event, seconds: float) -> tuple[str, bool]:
         result = next((r for r in done if r.recipe.key == recipe.key), None)

@@ -1,4 +1,4 @@
-"""Any plotly figure in the page, updated in place; and the frame of a view that stands in a notebook cell of its own."""
+"""Any plotly figure in the page, updated in place; and the frame of a view that has a notebook cell to itself."""
 
 from __future__ import annotations
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ipywidgets
 
-TITLES = ("Graph before/after", "Where time goes", "Accuracy detail", "Machine & method", "Log")
-GRAPH, TIME, ACCURACY, MACHINE, LOG = range(5)
+TITLES = ("Graph before/after", "Where time goes", "Accuracy detail", "Machine & method", "Log",
+          "Tune")
+GRAPH, TIME, ACCURACY, MACHINE, LOG, TUNE = range(6)
 
 
 class Tabs:
-    """Owns the tabs. ``graph`` is the widget of the first one (see ``views.graph_pane``); the others hold HTML."""
+    """Owns the tabs.
 
-    def __init__(self, graph: ipywidgets.Widget) -> None:
-        self._panes = [ipywidgets.HTML() for _ in TITLES[1:]]
-        self.widget = ipywidgets.Tab([graph, *self._panes], titles=TITLES, selected_index=GRAPH)
+    Args:
+        graph: widget of the first one (see ``views.graph_pane``).
+        tune: widget of the last one; those between hold HTML.
+    """
+
+    def __init__(self, graph: ipywidgets.Widget, tune: ipywidgets.Widget) -> None:
+        self._panes = [ipywidgets.HTML() for _ in TITLES[1:-1]]
+        self.widget = ipywidgets.Tab([graph, *self._panes, tune], titles=TITLES, selected_index=GRAPH)
         self.widget.add_class("wb-tabs")
 
     def fill(self, tab: int, html: str) -> None:
