@@ -16,9 +16,9 @@ import numpy as np
 
 from ..errors import InputError, NotApplicable
 from . import _onnx_int8, _onnx_io, _onnx_scope
+from ._calibrated import METHODS
 
 OPS = tuple(sorted(_onnx_scope.COMPUTE | _onnx_scope.CARRY))
-METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 _BATCH = 8  # calibration samples whose histograms are merged at once
 
 

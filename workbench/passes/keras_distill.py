@@ -8,18 +8,16 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from ..settings import setting
+from ..settings import SettingsBase, setting
 from . import _keras_importance, _keras_layers, _keras_shrink, _keras_teaching, _tf_export, _training
 from .base import Pass, PassContext, PassResult
 from .keras_prune_structured import lines, removable, summary
 
 
 @dataclass(frozen=True)
-class Settings(_training.TrainingSettings):
-    """How large the student is and how it learns."""
+class Student(SettingsBase):
+    """How large the student is and whom it follows."""
 
-    epochs: int = setting(8, "Passes over the training samples: a student learns longer than a fine-tuned model", low=1,
-                          high=200)
     width: float = setting(0.5, "Width of the student: share of the teacher's filters, units and heads in every layer",
                            low=0.05, high=1.0)
     temperature: float = setting(3.0, "Above 1 the student also learns how the teacher ranks the wrong answers",
@@ -30,6 +28,14 @@ class Settings(_training.TrainingSettings):
                          "with random weights, which takes many more epochs", choices=("teacher", "fresh"))
     multiple: int = setting(8, "Filters of a layer are a multiple of this: kernels compute in such blocks", low=1,
                             high=64, advanced=True)
+
+
+@dataclass(frozen=True)
+class Settings(_training.TrainingSettings, Student):
+    """How large the student is and how it learns."""
+
+    epochs: int = setting(8, "Passes over the training samples: a student learns longer than a fine-tuned model", low=1,
+                          high=200)
 
 
 class KerasDistill(Pass):

@@ -10,7 +10,7 @@ import numpy as np
 from .. import feeds
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from ..settings import setting
+from ..settings import SettingsBase, setting
 from . import _keras_importance, _keras_layers, _keras_shrink, _keras_teaching, _tf_export, _training
 from .base import Pass, PassContext, PassResult
 
@@ -19,8 +19,8 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Settings(_training.TrainingSettings):
-    """How much is removed, by which measure, and how the rest is fine-tuned."""
+class Removal(SettingsBase):
+    """How much is removed, and by which measure."""
 
     ratio: float = setting(0.5, "Share of the filters, units and heads that go: more is smaller and faster, and harder "
                            "to recover from", low=0.0, high=0.95)
@@ -35,6 +35,11 @@ class Settings(_training.TrainingSettings):
                                   advanced=True)
     teacher: float = setting(0.5, "Share of the fine-tuning that follows the original's answers, the rest the labels",
                              low=0.0, high=1.0, advanced=True)
+
+
+@dataclass(frozen=True)
+class Settings(_training.TrainingSettings, Removal):
+    """How much is removed, by which measure, and how the rest is fine-tuned."""
 
 
 class KerasPruneStructured(Pass):

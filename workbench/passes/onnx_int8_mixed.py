@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _cpu, _mixture, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _qdq, _sensitivity
+from . import _calibrated, _check, _cpu, _mixture, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _qdq, _sensitivity
 from ._node_times import node_times
 from .base import Pass, PassContext, PassResult
 
@@ -22,22 +22,22 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Settings(SettingsBase):
-    """What must be met, and how the rest is quantized."""
+class Goal(SettingsBase):
+    """What must be met."""
 
     target: float = setting(0.99, "Fidelity to the float model that must be met; higher keeps more nodes in float",
                             low=0.0, high=1.0)
     metric: str = setting("cosine", "cosine of the outputs; top1: share of equal predictions; accuracy: share of the "
                           "float model's accuracy on labelled samples", choices=_sensitivity.METRICS)
     max_float_nodes: int = setting(0, "Most nodes that the ranking may keep in float; 0 is no limit", low=0, high=10000)
-    per_channel: bool = setting(True, "One scale for each output channel of the weights: closer to float, same speed")
-    method: str = setting("minmax", "How ranges are chosen: all values (minmax), least information lost (entropy, "
-                          "slow), or without the outliers (percentile)", choices=tuple(_qdq.METHODS))
-    percentile: float = setting(99.999, "Share of the values inside the range, for method percentile", low=90.0,
-                                high=100.0, advanced=True)
+
+
+@dataclass(frozen=True)
+class Settings(_calibrated.Int8Settings, Goal):
+    """What must be met, and how the rest is quantized."""
+
     calibration_samples: int = setting(64, "Samples used: two thirds find ranges, the rest judge", low=1,
                                        high=10000)
-    reduce_range: str = setting("auto", _onnx_int8.REDUCE_HELP, choices=("auto", "on", "off"))
     exclude_nodes: tuple = setting((), "Names of nodes to keep in float whatever the ranking says", advanced=True)
     int8_nodes: tuple = setting((), "Names of nodes to quantize whatever the ranking says", advanced=True)
     rank_samples: int = setting(0, "Samples on which each node is tried alone; 0 chooses by the number of nodes",

@@ -14,35 +14,26 @@ from typing import Any
 
 from ..errors import InputError, NotApplicable
 from ..model import Model, ModelFormat
-from ..settings import SettingsBase, setting
-from . import _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
+from ..settings import setting
+from . import _calibrated, _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
 from .base import Pass, PassContext, PassResult
 
 _OTHER_OPS = ("ArgMax", "Mul", "LeakyRelu", "Sigmoid", "Softmax", "Split", "Resize", "Where", "Gather", "Slice",
               "GatherElements", "InstanceNormalization", "LayerNormalization", "BatchNormalization", "TopK")
 KNOWN_OPS = (*sorted(_onnx_scope.COMPUTE), *sorted(_onnx_scope.CARRY), *_OTHER_OPS)
-_METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
 
 @dataclass(frozen=True)
-class Settings(SettingsBase):
+class Settings(_calibrated.Int8Settings):
     """How a model is quantized to INT8 with calibration."""
 
     format: str = setting("qdq", "qdq: quantize/dequantize pairs that runtimes fuse, the usual choice; "
                           "qoperator: integer operators in the file", choices=("qdq", "qoperator"))
-    per_channel: bool = setting(True, "One scale for each output channel of the weights: closer to float, same speed")
-    method: str = setting("minmax", "How ranges are chosen: all values (minmax), least information lost (entropy, "
-                          "slow), or without the outliers (percentile)", choices=tuple(_METHODS))
-    percentile: float = setting(99.999, "Share of the values inside the range, for method percentile", low=90.0,
-                                high=100.0, advanced=True)
-    calibration_samples: int = setting(128, "Calibration samples used: more are slower and steadier", low=1, high=10000)
     symmetric_activations: bool = setting(False, "Signed activations around zero: some accelerators want it, "
                                           "CPUs lose a bit of accuracy", advanced=True)
     symmetric_weights: bool = setting(True, "Weights around zero: what fast kernels expect", advanced=True)
-    reduce_range: str = setting("auto", _onnx_int8.REDUCE_HELP, choices=("auto", "on", "off"))
     op_types: tuple = setting((), "Operators to quantize, e.g. Conv, MatMul; empty takes those that profit",
                               advanced=True)
-    exclude_nodes: tuple = setting((), "Names of nodes to keep in float", advanced=True)
 
 
 class OnnxInt8Static(Pass):
@@ -145,7 +136,7 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
             quant_format=QuantFormat.QDQ if settings.format == "qdq" else QuantFormat.QOperator,
             reduce_range=_onnx_int8.reduce_range(settings.reduce_range), activation_type=kind,
             weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
-            calibrate_method=getattr(CalibrationMethod, _METHODS[settings.method]), extra_options=options)
+            calibrate_method=getattr(CalibrationMethod, _calibrated.METHODS[settings.method]), extra_options=options)
     return _onnx_io.load(target)
 
 

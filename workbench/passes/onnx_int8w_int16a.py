@@ -6,22 +6,20 @@ from dataclasses import dataclass
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from ..settings import SettingsBase, setting
-from . import _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _onnx_step, _qdq
+from ..settings import setting
+from . import _calibrated, _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _onnx_step, _qdq
 from .base import Pass, PassContext, PassResult
 
 
 @dataclass(frozen=True)
-class Settings(SettingsBase):
+class Settings(_calibrated.CalibratedSettings):
     """How a model is quantized to 8-bit weights and 16-bit activations."""
 
-    per_channel: bool = setting(True, "One scale for each output channel of the weights: closer to float, same speed")
     method: str = setting("minmax", "How ranges are chosen; 16 bits hold all values well, so minmax suits",
-                          choices=tuple(_qdq.METHODS), advanced=True)
-    calibration_samples: int = setting(64, "Calibration samples used: more are slower and steadier", low=1, high=10000)
+                          choices=tuple(_calibrated.METHODS), advanced=True)
+    calibration_samples: int = setting(64, _calibrated.SAMPLES_HELP, low=1, high=10000)
     symmetric_activations: bool = setting(False, "Signed activations around zero: what most accelerators want",
                                           advanced=True)
-    exclude_nodes: tuple = setting((), "Names of nodes to keep in float", advanced=True)
 
 
 class OnnxInt8wInt16a(Pass):
@@ -57,8 +55,9 @@ class OnnxInt8wInt16a(Pass):
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
         _onnx_scope.fuse_bias(prepared.model)
-        ranges = _qdq.calibrate(prepared.model, feeds, method=settings.method, progress=lambda f: context.progress(
-            0.2 + 0.4 * f, f"calibrating on {len(feeds)} samples"))
+        ranges = _qdq.calibrate(
+            prepared.model, feeds, method=settings.method, percentile=settings.percentile,
+            progress=lambda f: context.progress(0.2 + 0.4 * f, f"calibrating on {len(feeds)} samples"))
         made = _qdq.quantize(prepared.model, ranges, _qdq.Options(
             settings.per_channel, False, 16, settings.symmetric_activations), settings.exclude_nodes)
         if not any(n.op_type == "DequantizeLinear" for n in made.graph.node):

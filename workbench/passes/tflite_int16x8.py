@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..model import Model, ModelFormat
-from ..settings import SettingsBase, setting
-from . import _tflite
+from . import _calibrated, _tflite
 from .base import Pass, PassContext, PassResult
-
-
-@dataclass(frozen=True)
-class Settings(SettingsBase):
-    """How a model becomes TFLite with 16-bit activations."""
-
-    float_fallback: bool = setting(True, "Operators without a 16x8 kernel stay float; off refuses such models")
-    calibration_samples: int = setting(128, "Calibration samples used: more are slower and steadier", low=1, high=10000)
 
 
 class TfliteInt16x8(Pass):
@@ -33,9 +23,9 @@ class TfliteInt16x8(Pass):
     excludes = _tflite.EXCLUDES
     needs_calibration = True
     packages = _tflite.PACKAGES
-    Settings = Settings
+    Settings = _calibrated.TfliteSettings
 
-    def apply(self, model: Model, settings: Settings, context: PassContext) -> PassResult:
+    def apply(self, model: Model, settings: _calibrated.TfliteSettings, context: PassContext) -> PassResult:
         """See :meth:`workbench.passes.base.Pass.apply`."""
         def configure(converter: Any, frozen: Any) -> None:
             _configure(converter, settings)
@@ -49,7 +39,7 @@ class TfliteInt16x8(Pass):
         return PassResult(done.path, self.produces, notes, done.details())
 
 
-def _configure(converter: Any, settings: Settings) -> None:
+def _configure(converter: Any, settings: _calibrated.TfliteSettings) -> None:
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -7,22 +7,20 @@ from typing import Any
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from ..settings import SettingsBase, setting
-from . import _tflite
+from ..settings import setting
+from . import _calibrated, _tflite
 from .base import Pass, PassContext, PassResult
 
 _LOW_COSINE = 0.98
 
 
 @dataclass(frozen=True)
-class Settings(SettingsBase):
+class Settings(_calibrated.TfliteSettings):
     """How a model becomes INT8 TFLite."""
 
     io: str = setting("float", "Type of inputs and outputs: float takes the model's own data, int8 is for "
                       "integer-only devices", choices=("float", "int8"))
-    float_fallback: bool = setting(True, "Operators without an INT8 kernel stay float; off refuses such models")
     per_channel: bool = setting(True, "One scale for each output channel of the weights: closer to float, same speed")
-    calibration_samples: int = setting(128, "Calibration samples used: more are slower and steadier", low=1, high=10000)
 
 
 class TfliteInt8(Pass):
