@@ -22,6 +22,8 @@ _PUBLIC = {
     "Result": "results",
     "WorkbenchError": "errors",
     "open": "views.dashboard",
+    "bench": "views.notebook.bench",
+    "meeting": "views.meeting",
     "report": "export.report",
     "tune": "tuning",
     "sweep": "sweeps",

@@ -19,6 +19,7 @@ from ..results import Result
 from ..views.sentences import span as joined
 
 Format = Callable[[Any], str]
+_SPAN = re.compile(r"(\d(?: [µm]?s)?) to (?=[−+±]?\d)")
 _NUMBER = re.compile(r"[−+±]?\d[\d,]*(?:\.\d+)?")
 
 
@@ -104,7 +105,7 @@ def span(result: Result, field: str, joint: str = " to ") -> Markup:
     elif field.startswith("fidelity"):
         texts = [form(result, field)(v) for v in pair]
     elif field == "interval_s":
-        texts = _same_unit(*map(units.duration, pair))
+        texts = same_unit(*map(units.duration, pair))
     else:
         texts = joined(*pair).split(" to ")
     low, high = (tag(result, f"{field}.{i}", v, t) for i, (v, t) in enumerate(zip(pair, texts, strict=True)))
@@ -119,8 +120,8 @@ def read_pair(result: Result, field: str) -> tuple[float, float] | None:
         return None
 
 
-def _same_unit(low: str, high: str) -> list[str]:
-    """['8.11 ms', '8.32 ms'] -> ['8.11', '8.32 ms']."""
+def same_unit(low: str, high: str) -> list[str]:
+    """The unit once, when both have it: ['8.11 ms', '8.32 ms'] -> ['8.11', '8.32 ms']."""
     return [low.split()[0], high] if low.split()[1] == high.split()[1] else [low, high]
 
 
@@ -140,7 +141,7 @@ def origin(result: Result, field: str) -> str:
         if field.startswith("speedup") and result.ratio_interval:
             parts.append(f"95 % interval {joined(*read_pair(result, 'speedup_interval'))}")
         elif result.interval_s and not field.startswith("percentiles"):
-            parts.append("95 % interval " + " to ".join(_same_unit(*map(units.duration, result.interval_s))))
+            parts.append("95 % interval " + " to ".join(same_unit(*map(units.duration, result.interval_s))))
     return ", ".join(parts)
 
 
@@ -181,7 +182,8 @@ class Annotator:
             self._known.setdefault(text, element)
 
     def __call__(self, text: str) -> Markup:
-        """The sentence as HTML."""
+        """The sentence as HTML; an interval never breaks over two lines."""
+        text = _SPAN.sub("\\1\u00a0to\u00a0", text)
         for name in self._names:
             at = text.find(name)
             if at >= 0:

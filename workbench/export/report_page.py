@@ -25,7 +25,8 @@ from .report_graph import GraphPart
 from .report_numbers import Annotator, number, span
 
 TEMPLATES = Path(__file__).parent / "templates"
-SLIDE_PLOT = (1240, 560, 20)  # width, height, font size
+FEW = "too few samples"
+SLIDE_PLOT = (1240, 520, 19)  # width, height, font size
 
 
 @cache
@@ -56,12 +57,14 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "goal": told(f"Recommended is the fastest variant that is surely faster, {report_words.limit(report)}."),
         "plot": report_svg.tradeoff(report.shown, selected=key, **size), "cards": [_card(p, report, told)
                                                                                for p in report.shown.points],
-        "big": big(report), "base_big": base_big(report), "whatif": what_if(report, told),
+        "big": big(report), "base_big": base_big(report),
+        "base_facts": [fact for fact in _facts(report.baseline or report.result)[1:] if fact[1] != FEW],
+        "whatif": what_if(report, told),
         "rows": [row(r, report) for r in report.rows], "screened": [_plain_row(r) for r in report.screened],
         "quality": "accuracy, %" if report.shown.quality_name == "accuracy" else "cosine to the original",
         "labelled": report.shown.quality_name == "accuracy", "chosen": report.focus if report.chosen else None,
         "recipe": report.result.recipe.to_yaml() if report.chosen else "", "graph": _graph(graph),
-        "evidence": [_evidence(r, report, told) for r in report.results.values() if r.median_s is not None],
+        "evidence": [_evidence(r, report) for r in report.results.values() if r.median_s is not None],
         "machine": _machine(report), "runs": [_run(r, report) for r in report.results.values()],
         "notes": _notes(report),
     }
@@ -226,18 +229,32 @@ def _graph(graph: GraphPart | None) -> dict[str, str] | None:
     return {"page": graph.page, "picture": picture, "line": graph.line, "title": graph.title}
 
 
-def _evidence(r: Result, report: Report, told: Annotator) -> dict[str, Any]:
+def _evidence(r: Result, report: Report) -> dict[str, Any]:
     """All facts of one variant, behind one click."""
     p = report.shown.point(r.recipe.key)
+    base = report.baseline
+    causes = diagnose(r, base).causes if base and not r.is_baseline and r.verdict != "faster" else ()
+    return {"name": p.name if p else r.recipe.label, "facts": [*_facts(r), *_answers(r)], "recipe": r.recipe.to_yaml(),
+            "notes": [str(n) for s in r.stages for n in s.get("notes", ())],
+            "causes": [f"{c.title} {c.evidence} {c.advice}" for c in causes]}
+
+
+def _facts(r: Result) -> list[tuple[str, Any]]:
+    """Time and memory of one variant."""
     facts = [("median of one run", Markup("{} ({})").format(number(r, "median_s"), span(r, "interval_s"))),
-             *((k, number(r, f"percentiles_s.{k}") if v is not None else "too few samples")
+             *((k, number(r, f"percentiles_s.{k}") if v is not None else FEW)
                for k, v in r.percentiles_s.items()),
              ("throughput, one stream", number(r, "throughput_per_s") + " samples/s"),
              ("timed runs", number(r, "samples")), ("size, compressed", number(r, "compressed_bytes"))]
     facts += [(title, number(r, f"memory.{key}")) for key, title in
               (("load_s", "load time"), ("rss_steady_bytes", "memory, steady"), ("rss_peak_bytes", "memory, peak"))
               if key in r.memory]
-    f = r.fidelity
+    return facts
+
+
+def _answers(r: Result) -> list[tuple[str, Any]]:
+    """How its answers are."""
+    f, facts = r.fidelity, []
     if f:
         facts.append((f.metric_name, Markup("{} ({}) on {} samples").format(
             number(r, "fidelity.metric"), span(r, "fidelity.metric_interval"), number(r, "fidelity.samples"))))
@@ -247,11 +264,7 @@ def _evidence(r: Result, report: Report, told: Annotator) -> dict[str, Any]:
                       ("signal to noise (SQNR)", number(r, "fidelity.sqnr_db"))]
             if f.top1_agreement is not None:
                 facts.append(("same prediction", number(r, "fidelity.top1_agreement")))
-    base = report.baseline
-    causes = diagnose(r, base).causes if base and not r.is_baseline and r.verdict != "faster" else ()
-    return {"name": p.name if p else r.recipe.label, "facts": facts, "recipe": r.recipe.to_yaml(),
-            "notes": [str(n) for s in r.stages for n in s.get("notes", ())],
-            "causes": [f"{c.title} {c.evidence} {c.advice}" for c in causes]}
+    return facts
 
 
 def _machine(report: Report) -> list[tuple[str, str]]:

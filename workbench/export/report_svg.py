@@ -83,6 +83,11 @@ def standalone(svg: str, mode: str) -> str:
             f'<rect width="100%" height="100%" fill="{theme.GROUND[mode]}"/>{rest}\n')
 
 
+def _width(text: str) -> float:
+    """About how wide a text is, in font sizes."""
+    return sum(0.27 if c in "iltfjrI1 .:," else 0.56 for c in text)
+
+
 def _fill(precision: str, verdict: str) -> str:
     """Solid is faster or the baseline, tinted slower, hollow undecided."""
     if verdict == "undecided":
@@ -246,7 +251,7 @@ class _Plot:
             nonlocal x
             parts.append(f'{symbol}<text x="{x + 0.85 * size:.1f}" y="{y:.1f}" fill="var(--muted)" '
                          f'font-size="{size - 0.5}">{escape(text)}</text>')
-            x += (0.85 + 0.54 * len(text) + 1.0) * size
+            x += (0.85 + 0.9) * size + _width(text) * (size - 0.5)
 
         for runtime in dict.fromkeys(p.runtime for p in self.points):
             path = _SHAPES[theme.shape(runtime)]

@@ -8,6 +8,7 @@ from ..results import Result
 from ..views import budget, frames, panes, sentences
 from ..views.frames import Point
 from .report_data import Report
+from .report_numbers import same_unit
 
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 
@@ -53,8 +54,8 @@ def baseline(report: Report) -> str:
     if base is None:
         return "No baseline is measured."
     low, high = base.latency_interval_s
-    text = (f"{base.name} takes {units.duration(base.latency_s)} a run "
-            f"({units.duration(low)} to {units.duration(high)})")
+    between = " to ".join(same_unit(units.duration(low), units.duration(high)))
+    text = f"{base.name} takes {units.duration(base.latency_s)} a run ({between})"
     if base.quality is not None and report.shown.quality_name == "accuracy":
         text += f", with {100 * base.quality:.1f} % accuracy"
     return text + "."
