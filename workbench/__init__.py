@@ -22,6 +22,7 @@ _PUBLIC = {
     "Result": "results",
     "WorkbenchError": "errors",
     "open": "views.dashboard",
+    "seed_table": "seed",
     "bench": "views.notebook.bench",
     "meeting": "views.meeting",
     "report": "export.report",
@@ -31,6 +32,7 @@ _PUBLIC = {
     "leak_check": "leaks",
     "load_test": "loads",
     "show": "views.show",
+    "Pipeline": "pipeline",
 }
 __all__ = [*_PUBLIC, "__version__"]
 

@@ -206,3 +206,23 @@ def _open(path: Path, channels: int):
     except Exception as error:  # decoders raise many kinds for a damaged file
         reason = (str(error) or type(error).__name__).splitlines()[0][:80]
         raise InputError(f"{path} is not an image that can be read ({reason}): remove or replace it") from None
+
+
+def pixels_of(image, channels: int) -> np.ndarray:
+    """uint8 [h, w, c] of a path, a PIL image or a uint8 array.
+
+    Raises:
+        InputError: it is no image.
+    """
+    from PIL import Image
+
+    if isinstance(image, str | Path):
+        image = _open(Path(image), channels)
+    elif isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
+        flat = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        image = Image.fromarray(flat).convert(_MODES[channels])
+    elif isinstance(image, Image.Image):
+        image = image.convert(_MODES[channels])
+    else:
+        raise InputError(f"{type(image).__name__} is no image: give a path, a PIL image or a uint8 array [h, w, c]")
+    return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)

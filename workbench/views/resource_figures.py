@@ -63,7 +63,8 @@ def memory_figure(rows: tuple[MemoryRow, ...], view: View = View()) -> go.Figure
     axis = dict(fixedrange=True, rangemode="tozero", showgrid=False, showticklabels=False, ticks="", showline=False)
     figure.update_layout(
         template=theme.template(view.mode, view.font_size), width=view.width, height=view.height, barmode="overlay",
-        margin=dict(l=round(13 * view.font_size), r=20, t=34, b=14), dragmode=False, bargap=0.35,
+        margin=dict(l=round(0.52 * view.font_size * max(map(len, names), default=9)) + 14, r=20, t=34, b=14),
+        dragmode=False, bargap=0.35,
         xaxis=dict(axis, domain=[0, .36], range=[0, 1.9 * max([*peak, 1e-9])]),
         xaxis2=dict(axis, domain=[.42, .67], range=[0, 1.6 * max([*(r.size_bytes / MB for r in rows), 1e-9])]),
         xaxis3=dict(axis, domain=[.73, .98], range=[0, 1.6 * max([*((r.load_s or 0) * 1e3 for r in rows), 1e-9])]),
@@ -133,14 +134,14 @@ def load_figure(found: LoadTest, view: View = View()) -> go.Figure:
                    hovertemplate="%{customdata}<extra></extra>", line=dict(color=hue, width=1.6),
                    marker=dict(size=10, color=hue, symbol=theme.shape(found.recipe.runtime)))])
     top = max(n.throughput.high for n in levels)
-    texts = [dict(x=i, y=n.throughput.value, text=f"{units.rate(n.throughput.value)} · {units.duration(n.latency.value)}",
-                  showarrow=False, xanchor="left", yanchor="top", xshift=8, yshift=-6,
-                  font=dict(size=view.font_size - 2, color=theme.INK[view.mode])) for i, n in enumerate(levels)]
+    said = [f"{units.rate(n.throughput.value)} · {units.duration(n.latency.value)}" for n in levels]
+    texts = [dict(x=i, y=n.throughput.value, text=said[i], showarrow=False, xanchor="left", yanchor="top", xshift=8,
+                  yshift=-6, font=dict(size=view.font_size - 2, color=theme.INK[view.mode])) for i, n in enumerate(levels)]
     figure.update_layout(
         template=theme.template(view.mode, view.font_size), width=view.width, height=view.height, dragmode=False,
         margin=dict(l=64, r=18, t=30, b=44),
         xaxis=dict(title="requests in flight", type="category", fixedrange=True, range=[-.3, len(x) - .2]),
-        yaxis=dict(fixedrange=True, range=[0, 1.12 * max(top, max(y))], showgrid=True),
+        yaxis=dict(fixedrange=True, range=[0, 1.12 * max(top, max(y))], showgrid=True, tickformat="~s"),
         annotations=[_note("samples a second ↑ · dotted: as many times one client", 0, 1, "left", "bottom", view,
                            yshift=6), *texts])
     if found.is_random:

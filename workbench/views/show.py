@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .. import units
 from ..errors import InputError
 from ..leaks import LeakCheck
 from ..loads import LoadTest
+from ..pipeline import Monitor, Recording, Scores, StageTimes
 from ..results import Result
 from ..sweeps import Sweep
+from . import pipeline_figures as served
 from . import resource_figures as resources
 from .figures import _escape
+from .monitor_view import MonitorView, ReplayView
 from .sweep_view import SweepView
+from .threshold_view import ThresholdView
 from .widgets.figure import Card, line
 
 
@@ -20,7 +25,8 @@ def show(found: Any) -> Card:
     """A view of what a function of the workbench returned; as the last line of a cell it shows itself.
 
     Args:
-        found: a Sweep, LeakCheck, LoadTest, or results (of ``Engine.results()``), whose memory is drawn.
+        found: a Sweep, LeakCheck, LoadTest, a pipeline's StageTimes, Scores, Monitor or Recording, or results (of
+            ``Engine.results()``), whose memory is drawn.
 
     Raises:
         InputError: there is no view of such a thing.
@@ -49,4 +55,14 @@ def _memory(found: list[Result]) -> Card:
     return Card(lambda view: resources.memory_figure(rows, view), height=resources.memory_height(rows))
 
 
-_VIEWS: tuple[tuple[type, Callable[[Any], Card]], ...] = ((Sweep, SweepView), (LeakCheck, _leak), (LoadTest, _load))
+def _stages(found: StageTimes) -> Card:
+    e = found.latency
+    text = (f"{found.name}: {units.duration(e.value)} a request ({units.duration(e.low)} to {units.duration(e.high)}), "
+            f"{found.requests} requests.")
+    return Card(lambda view: served.stages_figure(found, view), above=(line(_escape(text)),),
+                height=served.stages_height(found))
+
+
+_VIEWS: tuple[tuple[type, Callable[[Any], Card]], ...] = (
+    (Sweep, SweepView), (LeakCheck, _leak), (LoadTest, _load), (StageTimes, _stages), (Scores, ThresholdView),
+    (Monitor, MonitorView), (Recording, ReplayView))

@@ -114,7 +114,8 @@ def heat_figure(found: HeatMap, view: View = View()) -> go.Figure:
     size = view.font_size
     figure.update_layout(
         template=theme.template(view.mode, size), width=view.width, height=view.height, dragmode=False,
-        margin=dict(l=round(11 * size), r=12, t=round(2.2 * size), b=round(1.6 * size)), annotations=_texts(found, view),
+        margin=dict(l=round(11 * size), r=12, t=round(2.2 * size), b=round(1.6 * size)),
+        annotations=_texts(found, view),
         xaxis=dict(side="top", tickvals=list(range(wide)), ticktext=[f"batch {b}" for b in found.columns], ticks="",
                    fixedrange=True, showgrid=False, showline=False, range=[-.5, wide - .5]),
         yaxis=dict(tickvals=list(range(tall)), ticktext=list(found.rows), ticks="", fixedrange=True, showgrid=False,
@@ -138,7 +139,8 @@ def _texts(found: HeatMap, view: View) -> list[dict[str, Any]]:
         elif c.inside and view.mode == "light" and c.shade > 0.5:
             ink = "#ffffff"
         text = f"<b>{c.text}</b>" if (c.row, c.column) == found.best else c.text
-        texts.append(dict(x=c.column, y=c.row, text=text, showarrow=False, font=dict(size=view.font_size - 2, color=ink)))
+        font = dict(size=view.font_size - 2, color=ink)
+        texts.append(dict(x=c.column, y=c.row, text=text, showarrow=False, font=font))
     small = dict(size=view.font_size - 2, color=theme.MUTED[view.mode])
     key = "darker: more samples a second · pale: over the budget · ring: the choice"
     texts.append(dict(xref="paper", yref="paper", x=1, y=0, xanchor="right", yanchor="top", yshift=-4, text=key,
