@@ -117,7 +117,8 @@ class Engine:
         try:
             base = self.baseline
             built = variant.build(self.model, base, self.dataset, cache=self.cache)
-            self._pool.prewarm(self._candidate(built, base), self._feeds(base.batch, TIMING_FEEDS))
+            self._pool.prewarm(self._candidate(built, base), self._feeds(base.batch, TIMING_FEEDS),
+                               self._feeds(base.batch, self.plan.fidelity_samples), self.plan)
             if self.model.format in (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL):
                 for step in ("onnx-convert", "tflite-convert"):
                     converted = variant.complete(self.model, recipes.make(step))

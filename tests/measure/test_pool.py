@@ -55,6 +55,23 @@ def test_prewarm_loads_in_the_background_and_forgives(matmul, odd):
         assert len(warm) == 1 and only(matmul("a"), pool=pool).status == "ok" and workers_of(pool) == warm
 
 
+def test_prewarm_answers_the_questions_that_the_measurement_will_ask(matmul):
+    with WorkerPool() as pool:
+        pool.prewarm(matmul("a"), feeds(), feeds(), PLAN).join()
+        before = {p: p.stat().st_mtime_ns for p in pool.outputs.path("x").parent.iterdir()}
+        found = only(matmul("a"), pool=pool, evaluation=feeds())
+        assert found.status == "ok" and found.outputs_path in before
+        assert found.outputs_path.stat().st_mtime_ns == before[found.outputs_path], "answered once"
+
+
+def test_prewarm_leaves_many_questions_to_the_measurement(matmul, monkeypatch):
+    monkeypatch.setattr("workbench.measure.pool.PREWARM_ANSWERS_S", 0.0)
+    with WorkerPool() as pool:
+        pool.prewarm(matmul("a"), feeds(), feeds(), PLAN).join()
+        assert not list(pool.outputs.path("x").parent.iterdir())
+        assert only(matmul("a"), pool=pool, evaluation=feeds()).outputs_path.exists()
+
+
 def test_one_measurement_at_a_time(matmul):
     with WorkerPool() as pool:
         inside, found = [], []

@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +19,13 @@ from ..runtimes import registry
 from . import arrays, environment
 from .client import POLL_S, WorkerClient
 from .files import Shelf
-from .types import Candidate, Feeds
+from .types import Candidate, Feeds, Plan
 
 KEEP = 4
 _SHELF_BYTES = 2 << 30
 PREWARM_TIMEOUT_S = 300.0
+PREWARM_ANSWERS_S = 8.0  # a click on Measure waits for a warming that goes on, and gains what it has done
+PREWARM_RUNS = 10
 PING_TIMEOUT_S = 5.0
 
 
@@ -32,6 +34,13 @@ class Stored(NamedTuple):
 
     key: str
     path: Path
+
+
+class Answers(NamedTuple):
+    """Outputs on disk, and the names of those whose sizes differ from input to input and were filled with 0."""
+
+    path: Path
+    filled: tuple[str, ...]
 
 
 class WorkerPool:
@@ -50,6 +59,7 @@ class WorkerPool:
         self._lock = threading.Lock()  # of the two above
         self._turn = threading.Lock()  # held by whoever lets workers work
         self._closed = False
+        self._filled: dict[str, tuple[str, ...]] = {}
         self._feeds = Shelf("feeds", _SHELF_BYTES)
         self.outputs = Shelf("outputs", _SHELF_BYTES)
         _pools.add(self)
@@ -171,16 +181,51 @@ class WorkerPool:
         for one in ended:
             one.kill() if one.busy else one.close()
 
-    def prewarm(self, candidate: Candidate, feeds: Feeds) -> threading.Thread:
+    def answers(self, worker: WorkerClient, candidate: Candidate, feeds: Stored, questions: Stored, timeout_s: float,
+                cancel: threading.Event | None = None, on_note: Callable[[float], None] | None = None) -> Answers:
+        """A candidate's outputs for the questions; the same candidate is asked once.
+
+        Args:
+            worker: holds the candidate and the feeds.
+            candidate: as given to :meth:`open`.
+            feeds: the timed feeds that the worker holds.
+            questions: what to answer.
+            timeout_s: for one run.
+            cancel: set it to stop.
+            on_note: called with the share that is done.
+
+        Raises:
+            WorkerError: it crashed or hangs.
+            Cancelled: ``cancel`` was set.
+        """
+        key = f"{self.key(candidate, feeds)}-{questions.key}"
+        known = self.outputs.get(key)
+        if known is None:
+            worker.send("evaluate", feeds=str(questions.path), outputs=str(self.outputs.path(key)))
+            answer = worker.receive(timeout_s, cancel, on_note=on_note)
+            with self._lock:
+                self._filled[key] = tuple(answer["filled"])
+            known = self.outputs.add(key)
+        return Answers(known, self._filled.get(key, ()))
+
+    def prewarm(self, candidate: Candidate, feeds: Feeds, questions: Feeds | None = None,
+                plan: Plan | None = None) -> threading.Thread:
         """Loads a candidate in the background, so that the next measurement finds it warm; returns at once.
 
         A failure is not told here: the measurement itself will say what is wrong.
+
+        Args:
+            candidate: what to load.
+            feeds: to be timed with.
+            questions: answered too, when that takes a few seconds only.
+            plan: of the measurement that will come; says how many of the questions it will ask.
         """
-        thread = threading.Thread(target=self._prewarm, args=(candidate, feeds), daemon=True, name="prewarm")
+        arguments = (candidate, feeds, questions or [], plan or Plan())
+        thread = threading.Thread(target=self._prewarm, args=arguments, daemon=True, name="prewarm")
         thread.start()
         return thread
 
-    def _prewarm(self, candidate: Candidate, feeds: Feeds) -> None:
+    def _prewarm(self, candidate: Candidate, feeds: Feeds, questions: Feeds, plan: Plan) -> None:
         with self.exclusive():
             try:
                 stored = self.store(feeds)
@@ -190,10 +235,20 @@ class WorkerPool:
             try:
                 self.open(worker, candidate, stored, PREWARM_TIMEOUT_S)
                 worker.call("block", PREWARM_TIMEOUT_S, start=0, runs=1, budget_s=0.0)
+                if questions:
+                    self._preanswer(worker, candidate, stored, questions, plan)
             except WorkbenchError:
                 worker.kill()
             finally:
                 self.put(worker)
+
+    def _preanswer(self, worker: WorkerClient, candidate: Candidate, stored: Stored, questions: Feeds,
+                   plan: Plan) -> None:
+        timed = worker.call("block", PREWARM_TIMEOUT_S, start=0, runs=PREWARM_RUNS, budget_s=1.0)["ns"]
+        run_s = sorted(timed)[len(timed) // 2] / 1e9
+        questions = questions[:plan.most_questions(run_s)]
+        if len(questions) * run_s <= PREWARM_ANSWERS_S:
+            self.answers(worker, candidate, stored, self.store(questions), plan.run_timeout_s)
 
     def close(self) -> None:
         """Ends every worker, busy ones too; files of outputs stay until the process ends."""

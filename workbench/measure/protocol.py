@@ -24,7 +24,6 @@ from .pool import Stored, WorkerPool
 from .types import Candidate, Feeds, Live, Measurement, Plan, Update
 from .warmup import MOST_RUNS, warm_up
 
-FEWEST_QUESTIONS = 16
 FEWEST_ROUNDS = 3  # below it no interval can be given
 REFILL_S = 0.002
 TELL_S = 0.2
@@ -262,13 +261,8 @@ class _Run:
         return stats.median_interval([[m] for m in track.medians], seed=self.plan.seed)
 
     def _most_questions(self) -> int:
-        """All candidates answer the same questions: as many as the slowest can within the plan's time.
-
-        A power of two: the next measurement, a little faster or slower, then asks the same, and kept answers serve it.
-        """
-        slowest = max((t.run_s for t in self.tracks if not t.failed), default=0.0)
-        within = max(FEWEST_QUESTIONS, int(self.plan.fidelity_max_s / max(slowest, 1e-9)))
-        return 1 << (within.bit_length() - 1)
+        """All candidates answer the same questions: as many as the slowest can."""
+        return self.plan.most_questions(max((t.run_s for t in self.tracks if not t.failed), default=0.0))
 
     def _finish(self, track: _Track, stored: Stored, questions: Stored | None) -> None:
         self._facts(track)  # again: the peak and the steady size are those after timing
@@ -277,19 +271,15 @@ class _Run:
         track.finished = True
 
     def _answers(self, track: _Track, stored: Stored, questions: Stored) -> Path:
-        key = f"{self.pool.key(track.candidate, stored)}-{questions.key}"
-        known = self.pool.outputs.get(key)
-        if known is not None:
-            return known
-        track.worker.send("evaluate", feeds=str(questions.path), outputs=str(self.pool.outputs.path(key)))
-        line = f"checking the answers of {track.title}"
-        index = self.tracks.index(track)
-        answer = track.worker.receive(self.plan.run_timeout_s, self.cancel, on_note=lambda done: self.tell(
-            "fidelity", line, (index + done) / len(self.tracks), self._questions_s(index, done)))
-        if answer["filled"]:
-            names = ", ".join(answer["filled"])
+        line, index = f"checking the answers of {track.title}", self.tracks.index(track)
+        path, filled = self.pool.answers(
+            track.worker, track.candidate, stored, questions, self.plan.run_timeout_s, self.cancel,
+            on_note=lambda done: self.tell("fidelity", line, (index + done) / len(self.tracks),
+                                           self._questions_s(index, done)))
+        if filled:
+            names = ", ".join(filled)
             track.result.describe["outputs_filled"] = f"sizes differ from input to input, filled with 0: {names}"
-        return self.pool.outputs.add(key)
+        return path
 
     def _give_back(self) -> None:
         for track in reversed(self.tracks):  # the baseline last: it is needed again soonest

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .stats import Estimate
 
 
+FEWEST_QUESTIONS = 16
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long and how strictly to measure (MLPerf- and pyperf-style; see README 'How to read the intervals').
@@ -53,6 +56,14 @@ class Plan:
     seed: int = 0
     load_timeout_s: float = 300.0
     run_timeout_s: float = 60.0
+
+    def most_questions(self, run_s: float) -> int:
+        """Evaluation samples that the slowest candidate, at ``run_s`` a run, answers within the plan's time.
+
+        A power of two: the next measurement, a little faster or slower, then asks the same, and kept answers serve it.
+        """
+        within = max(FEWEST_QUESTIONS, int(self.fidelity_max_s / max(run_s, 1e-9)))
+        return 1 << (within.bit_length() - 1)
 
     @classmethod
     def default(cls) -> Plan:

@@ -62,7 +62,7 @@ class Dashboard:
         self.picker = Picker(self._on_pick)
         self.rail = Rail(self._on_rail)
         self.headline = bar.headline(self._on_action)
-        self.plot = TradeoffPlot(self._select, self.session.samples)
+        self.plot = TradeoffPlot(self._select, self.session.samples, self.session.prewarm)
         self.table = VariantTable(self._on_table)
         self.graph = GraphPane()
         self.tune = TunePane(self._on_tune)
@@ -266,6 +266,7 @@ class Dashboard:
         self.picker.show(error="", busy="")
         self._frame()
         self.refresh()
+        self.session.prewarm()
 
 
 def _by_key(session: Session) -> list:

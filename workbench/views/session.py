@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import units
-from ..engine import Progress
+from ..engine import Engine, Progress
 from ..errors import Cancelled, WorkbenchError
 from ..export import bundle
 from ..measure.environment import physical_threads
@@ -51,6 +51,7 @@ class Session:
         self._live: dict[str, Result] = {}
         self._incoming: dict[str, Result] = {}  # live results on their way to the event loop
         self._drawn, self._raw = 0.0, {}
+        self._warmed: Engine | None = None
         self.take(opened)
 
     def take(self, opened: opening.Opened) -> None:
@@ -68,7 +69,15 @@ class Session:
         self.note = opened.note
         self.status = (self._idle_line(), "plain", -1.0)
         self._write(f"opened {self.engine.model.name} with {self.engine.dataset.name}")
-        self.engine.prewarm()
+
+    def prewarm(self) -> None:
+        """Starts what a first measurement would wait for; once for each model, and not before the page is drawn.
+
+        Frameworks that load while the page draws would take its processor time.
+        """
+        if self._warmed is not self.engine:
+            self._warmed = self.engine
+            self.engine.prewarm()
 
     @property
     def busy(self) -> bool:

@@ -37,6 +37,7 @@ export default {
       await plotly.react(target, data, layout, { displayModeBar: false });
       if (listening) return;
       listening = true;
+      model.send({ type: "drawn" });
       target.on("plotly_click", (event) => model.send({ type: "select", key: keyOf(event) }));
       target.on("plotly_hover", (event) => model.send({ type: "hover", key: keyOf(event) }));
       target.on("plotly_unhover", () => model.send({ type: "hover", key: "" }));

@@ -31,16 +31,18 @@ class TradeoffPlot(Pane):
     Args:
         on_select: called with the recipe key of a clicked point.
         samples: gives the raw latencies of a recipe key, in seconds, for the faint strip.
+        on_drawn: called when the page has drawn the plot for the first time.
     """
 
     _esm = script("plot")
     library = t.Bytes().tag(sync=True)
     spec = t.Dict().tag(sync=True)
 
-    def __init__(self, on_select: Callable[[str], None], samples: Callable[[str], tuple[float, ...]]) -> None:
+    def __init__(self, on_select: Callable[[str], None], samples: Callable[[str], tuple[float, ...]],
+                 on_drawn: Callable[[], None] = lambda: None) -> None:
         super().__init__(self._receive_event, library=_library())
         self.view = figures.View()
-        self._on_select, self._samples = on_select, samples
+        self._on_select, self._samples, self._on_drawn = on_select, samples, on_drawn
         self._shown: Tradeoff | None = None
         self._selected, self._hovered = "", ""
 
@@ -67,7 +69,9 @@ class TradeoffPlot(Pane):
 
     def _receive_event(self, message: dict[str, Any], _buffers: Any) -> None:
         key = str(message.get("key", ""))
-        if message["type"] == "select":
+        if message["type"] == "drawn":
+            self._on_drawn()
+        elif message["type"] == "select":
             self._on_select(key)
         elif message["type"] == "hover" and key != self._hovered:
             self._hovered = key
