@@ -23,6 +23,7 @@ from tests.rendered_text import text_feeds  # noqa: E402
 from tests.torch_transformer import export, token_feeds  # noqa: E402
 from workbench import datasets, recipe, variant  # noqa: E402
 from workbench import model as models  # noqa: E402
+from workbench.diagnose import diagnose  # noqa: E402
 from workbench.engine import Engine  # noqa: E402
 from workbench.passes import _cpu  # noqa: E402
 from workbench.study import Study  # noqa: E402
@@ -43,22 +44,28 @@ def main() -> int:
     print(f"{machine_line()}, {vnni} 8-bit dot product\n")
     print("| model | variant | median | ratio to float | verdict | cosine on held-out samples | float nodes |")
     print("|---|---|---|---|---|---|---|", flush=True)
+    reasons: list[str] = []
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder:
-            _rows(name, Path(folder), args)
+            _rows(name, Path(folder), args, reasons)
+    if reasons:
+        print("\nWhy slower:\n\n- " + "\n- ".join(reasons))
     return 0
 
 
-def _rows(name: str, folder: Path, args: argparse.Namespace) -> None:
+def _rows(name: str, folder: Path, args: argparse.Namespace, reasons: list[str]) -> None:
     model, data = _load(name, folder, args.samples)
     kinds = {"float": (), "INT8 static": (("onnx-int8-static", {"calibration_samples": args.samples}),),
              "INT8 mixed": (("onnx-int8-mixed", {"calibration_samples": args.samples, "target": args.target}),)}
     recipes = {kind: recipe.make(*steps, runtime="onnxruntime") for kind, steps in kinds.items()}
     with Engine(model, data, Study(folder / "study.db"), cache=variant.Cache(folder / "cache")) as engine:
         engine.measure(list(recipes.values()))
+        baseline = engine.find(engine.baseline)
         for kind, asked in recipes.items():
             result = engine.find(asked)
             print(f"| {name} | {kind} | " + (_cells(result) if result else "not measured | | | | |"), flush=True)
+            if result and baseline and result.verdict == "slower":
+                reasons.append(f"{name}, {kind}: {diagnose(result, baseline).line}")
 
 
 def _cells(result) -> str:

@@ -11,11 +11,13 @@ from ..leaks import LeakCheck
 from ..loads import LoadTest
 from ..pipeline import Monitor, Recording, Scores, StageTimes
 from ..results import Result
+from ..sensitivity import Ranking
 from ..sweeps import Sweep
 from . import pipeline_figures as served
 from . import resource_figures as resources
 from .figures import _escape
 from .monitor_view import MonitorView, ReplayView
+from .sensitivity_view import SensitivityView
 from .sweep_view import SweepView
 from .threshold_view import ThresholdView
 from .widgets.figure import Card, line
@@ -25,8 +27,8 @@ def show(found: Any) -> Card:
     """A view of what a function of the workbench returned; as the last line of a cell it shows itself.
 
     Args:
-        found: a Sweep, LeakCheck, LoadTest, a pipeline's StageTimes, Scores, Monitor or Recording, or results (of
-            ``Engine.results()``), whose memory is drawn.
+        found: a Sweep, LeakCheck, LoadTest, a pipeline's StageTimes, Scores, Monitor or Recording, a Ranking of
+            mixed INT8, or results (of ``Engine.results()``), whose memory is drawn.
 
     Raises:
         InputError: there is no view of such a thing.
@@ -65,4 +67,4 @@ def _stages(found: StageTimes) -> Card:
 
 _VIEWS: tuple[tuple[type, Callable[[Any], Card]], ...] = (
     (Sweep, SweepView), (LeakCheck, _leak), (LoadTest, _load), (StageTimes, _stages), (Scores, ThresholdView),
-    (Monitor, MonitorView), (Recording, ReplayView))
+    (Monitor, MonitorView), (Recording, ReplayView), (Ranking, SensitivityView))
