@@ -22,7 +22,7 @@ class Student(SettingsBase):
                            low=0.05, high=1.0)
     temperature: float = setting(3.0, "Above 1 the student also learns how the teacher ranks the wrong answers",
                                  low=1.0, high=20.0)
-    alpha: float = setting(0.7, "Share of the loss that follows the teacher, the rest follows the labels; without "
+    alpha: float = setting(0.9, "Share of the loss that follows the teacher, the rest follows the labels; without "
                            "labels all of it", low=0.0, high=1.0)
     start: str = setting("teacher", "teacher: the student begins with the teacher's most important filters; fresh: "
                          "with random weights, which takes many more epochs", choices=("teacher", "fresh"))

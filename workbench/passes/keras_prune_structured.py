@@ -33,7 +33,7 @@ class Removal(SettingsBase):
                             high=64, advanced=True)
     layer_ratios: tuple = setting((), "Shares of single layers, e.g. conv_1=0, dense=0.75; ratio holds for the others",
                                   advanced=True)
-    teacher: float = setting(0.5, "Share of the fine-tuning that follows the original's answers, the rest the labels",
+    teacher: float = setting(0.9, "Share of the fine-tuning that follows the original's answers, the rest the labels",
                              low=0.0, high=1.0, advanced=True)
 
 

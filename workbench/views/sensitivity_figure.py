@@ -132,25 +132,29 @@ def sensitivity_figure(shown: Sensitivity, view: View = View()) -> go.Figure:
 
 
 def _range(rows: tuple[NodeRow, ...]) -> tuple[float, float]:
-    """Whole decades around what is drawn, four at most: smaller damage sits at the left edge."""
+    """log10 of what is drawn, four decades at most: smaller damage sits at the left edge."""
     values = [max(v, _FLOOR) for r in rows for v in (r.damage, r.weight_damage, r.activation_damage)] or [1e-3, 1e-2]
-    high = math.ceil(math.log10(max(values)) + 0.1)
-    return max(math.floor(math.log10(min(values))), high - 4) - 0.08, high
+    high = math.log10(max(values))
+    return max(math.floor(math.log10(min(values))), math.ceil(high) - 4) - 0.12, high + 0.15
+
+
+def _at(rows: tuple[NodeRow, ...], damage: float) -> float:
+    """Where a damage is drawn."""
+    return max(damage, 10 ** (_range(rows)[0] + 0.05))
 
 
 def _stems(rows: tuple[NodeRow, ...], view: View) -> list[go.Scatter]:
-    low, _ = _range(rows)
+    low = 10 ** _range(rows)[0]
     x, y = [], []
     for i, r in enumerate(rows):
-        x += [10 ** low, max(r.damage, 10 ** low), None]
+        x += [low, _at(rows, r.damage), None]
         y += [i, i, None]
     return [go.Scatter(x=x, y=y, mode="lines", hoverinfo="skip", line=dict(color=theme.GRID[view.mode], width=2))]
 
 
 def _marks(rows: tuple[NodeRow, ...], field: str, label: str, symbol: str, hues: list[str], size: int) -> go.Scatter:
-    edge = 10 ** _range(rows)[0]
     texts = [f"<b>{r.name}</b> ({r.op})<br>{label}: {amount(getattr(r, field))}<br>{_decision(r)}" for r in rows]
-    return go.Scatter(x=[max(getattr(r, field), edge) for r in rows], y=list(range(len(rows))), mode="markers",
+    return go.Scatter(x=[_at(rows, getattr(r, field)) for r in rows], y=list(range(len(rows))), mode="markers",
                       marker=dict(symbol=symbol, size=size, color=hues, line=dict(width=1.3, color=hues)), name=label,
                       customdata=texts, hovertemplate="%{customdata}<extra></extra>", ids=[r.name for r in rows])
 
