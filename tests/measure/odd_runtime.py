@@ -18,6 +18,8 @@ from workbench.runtimes import registry
 from workbench.runtimes.base import RuntimeInfo
 from workbench.settings import SettingsBase, setting
 
+KEPT = []
+
 
 @dataclass(frozen=True)
 class Settings(SettingsBase):
@@ -82,8 +84,19 @@ class Session:
         if self.runs > 12:
             raise RuntimeError("the thirteenth run")
 
+    def wait(self):
+        time.sleep(0.003)
+
     def slow(self):
         time.sleep(0.3)
+
+    def leak(self):
+        KEPT.append(b"x" * 20_000)
+
+    def fill(self):
+        """A bounded cache: grows at first, then no more."""
+        KEPT.append(b"x" * 20_000)
+        del KEPT[:-200]
 
     def describe(self):
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()

@@ -19,18 +19,16 @@ LINES = (("precision", "#0072B2", "solid"), ("recall", "#D55E00", "dash"), ("F1"
 
 def stages_height(found: StageTimes) -> int:
     """Pixels that the figure takes."""
-    return 60 + 30 * len(found.stages)
+    return 60 + 30 * (len(found.stages) - 1)
 
 
 def stages_figure(found: StageTimes, view: View = View()) -> go.Figure:
-    """A bar a stage with its interval and its share of the latency; the hand-over is drawn apart, as an outline."""
-    names = list(found.stages)
+    """A bar a stage with its interval and its share of the latency; the hand-over, no part of it, is left out."""
+    names = [n for n in found.stages if n != HAND_OVER]
     rows = [found.stages[n] for n in names]
-    texts = [f"{units.duration(e.value)} · {e.value / found.latency.value:.0%}" if n != HAND_OVER
-             else f"{units.duration(e.value)} · not part of it" for n, e in found.stages.items()]
+    texts = [f"{units.duration(e.value)} · {e.value / found.latency.value:.0%}" for e in rows]
     hover = [f"<b>{_escape(n)}</b><br>{units.duration(e.value)} ({units.duration(e.low)} to {units.duration(e.high)})"
-             + ("<br>to the worker process and back: serving in one process has none" if n == HAND_OVER else "")
-             for n, e in found.stages.items()]
+             for n, e in zip(names, rows, strict=True)]
     hue, plain = theme.color("float32"), theme.MUTED[view.mode]
     bars = dict(type="data", symmetric=False, array=[(e.high - e.value) * 1e3 for e in rows],
                 arrayminus=[(e.value - e.low) * 1e3 for e in rows], color=plain, thickness=1.2, width=3)
@@ -38,8 +36,7 @@ def stages_figure(found: StageTimes, view: View = View()) -> go.Figure:
     figure = go.Figure([
         go.Bar(y=names, x=[e.value * 1e3 for e in rows], orientation="h", error_x=bars, customdata=hover,
                hovertemplate="%{customdata}<extra></extra>",
-               marker=dict(color=["rgba(0,0,0,0)" if n == HAND_OVER else hue for n in names],
-                           line=dict(width=1.3, color=[plain if n == HAND_OVER else hue for n in names]))),
+               marker=dict(color=hue)),
         go.Scatter(y=names, x=ends, mode="text", text=[f"  {t}" for t in texts], textposition="middle right",
                    hoverinfo="skip", textfont=dict(size=view.font_size - 2), cliponaxis=False)])
     figure.update_layout(

@@ -135,8 +135,9 @@ def load_figure(found: LoadTest, view: View = View()) -> go.Figure:
                    marker=dict(size=10, color=hue, symbol=theme.shape(found.recipe.runtime)))])
     top = max(n.throughput.high for n in levels)
     said = [f"{units.rate(n.throughput.value)} · {units.duration(n.latency.value)}" for n in levels]
+    font = dict(size=view.font_size - 2, color=theme.INK[view.mode])
     texts = [dict(x=i, y=n.throughput.value, text=said[i], showarrow=False, xanchor="left", yanchor="top", xshift=8,
-                  yshift=-6, font=dict(size=view.font_size - 2, color=theme.INK[view.mode])) for i, n in enumerate(levels)]
+                  yshift=-6, font=font) for i, n in enumerate(levels)]
     figure.update_layout(
         template=theme.template(view.mode, view.font_size), width=view.width, height=view.height, dragmode=False,
         margin=dict(l=64, r=18, t=30, b=44),

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..leaks import LeakCheck
 from ..loads import LoadTest
 from ..pipeline import Monitor, Recording, Scores, StageTimes
+from ..pipeline.serve import HAND_OVER
 from ..results import Result
 from ..sensitivity import Ranking
 from ..sweeps import Sweep
@@ -58,9 +59,10 @@ def _memory(found: list[Result]) -> Card:
 
 
 def _stages(found: StageTimes) -> Card:
-    e = found.latency
+    e, way = found.latency, found.stages[HAND_OVER]
     text = (f"{found.name}: {units.duration(e.value)} a request ({units.duration(e.low)} to {units.duration(e.high)}), "
-            f"{found.requests} requests.")
+            f"{found.requests} requests. The way to the worker process and back, {units.duration(way.value)}, is not "
+            "part of it: serving in one process has none.")
     return Card(lambda view: served.stages_figure(found, view), above=(line(_escape(text)),),
                 height=served.stages_height(found))
 
