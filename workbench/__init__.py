@@ -33,6 +33,7 @@ _PUBLIC = {
     "load_test": "loads",
     "show": "views.show",
     "Pipeline": "pipeline",
+    "where_time_goes": "where",
 }
 __all__ = [*_PUBLIC, "__version__"]
 

@@ -153,6 +153,10 @@ class Engine:
                 done += run.run()
         return done
 
+    def alone(self, cancel: threading.Event | None = None):
+        """A context in which no measurement and no warming of this engine runs, for a profile."""
+        return self._pool.exclusive(cancel)
+
     def _feeds(self, batch: int, limit: int):
         return self.dataset.evaluation.feeds(batch, limit)
 

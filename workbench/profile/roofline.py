@@ -137,6 +137,11 @@ def limits(threads: int, *, refresh: bool = False, cancel: threading.Event | Non
     return made
 
 
+def known_limits(threads: int) -> Limits | None:
+    """This machine's limits if they were measured before, else None; instant."""
+    return _read(_folder() / f"limits-{environment.machine_id(environment.fingerprint())}-{threads}.json")
+
+
 def bound(operations: float, n_bytes: float, precision: str, of: Limits) -> Bound:
     """Fewest seconds for a number of operations and bytes; 0 s and 'unknown' when both are 0."""
     if operations <= 0 and n_bytes <= 0:

@@ -13,6 +13,7 @@ from . import choices, frames, opening, panes, sentences, theme
 from .graph_pane import GraphPane
 from .marshal import Marshal
 from .opening import FORMAT_TITLES, RANDOM
+from .profile_pane import ProfilePane
 from .session import Session
 from .widgets import bar
 from .widgets.picker import Item, Picker
@@ -66,7 +67,8 @@ class Dashboard:
         self.table = VariantTable(self._on_table)
         self.graph = GraphPane()
         self.tune = TunePane(self._on_tune)
-        self.tabs = Tabs(self.graph.widget, self.tune)
+        self.profile = ProfilePane()
+        self.tabs = Tabs(self.graph.widget, self.profile.widget, self.tune)
         self.bar = bar.progress(self._on_action)
         self.probe = Probe(self._on_page)
         self.root = self._layout()
@@ -163,7 +165,7 @@ class Dashboard:
         self.graph.show(result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}", model)
         raw = session.samples(result.recipe.key) if result else ()
         base_raw = session.samples(base.recipe.key) if base else ()
-        self.tabs.fill(TIME, panes.why_not_faster(result, base) + panes.timing(result, base, raw, base_raw))
+        self.profile.show(session.engine, result, base, raw, base_raw)
         self.tabs.fill(ACCURACY, panes.accuracy(result, shown))
         self.tabs.fill(MACHINE, panes.machine(session.engine.fingerprint, result, session.engine.plan))
         self.tabs.fill(LOG, panes.log(session.log))

@@ -12,7 +12,6 @@ from .. import units
 from ..diagnose import diagnose
 from ..errors import InputError
 from ..results import Result
-from . import sentences
 from .choices import pass_title
 from .frames import Tradeoff, name_of, precision_of
 
@@ -75,8 +74,7 @@ def timing(result: Result | None, baseline: Result | None, raw: tuple[float, ...
     ]
     drawn = histogram([(_name(r), precision_of(r.recipe), s) for r, s in ((baseline, base_raw), (result, raw))
                        if r is not None and s and (r is not result or r is not baseline)][-2:])
-    why = _dim(_slower(result)) if result.verdict == "slower" else ""
-    return _pane(f"{why}<div class='wb-split'>{_facts(facts)}<div>{drawn}</div></div>")
+    return _pane(f"<div class='wb-split'>{_facts(facts)}<div>{drawn}</div></div>")
 
 
 def accuracy(result: Result | None, shown: Tradeoff, class_names: tuple[str, ...] | None = None) -> str:
@@ -231,12 +229,6 @@ def _memory(memory: dict[str, float]) -> list[Fact]:
         if key in memory:
             facts.append((title, f"{units.size(memory[key])} above the empty worker"))
     return facts
-
-
-def _slower(result: Result) -> str:
-    low, high = result.ratio_interval or (result.ratio, result.ratio)
-    return (f"{units.times(result.ratio)} the baseline's time ({sentences.span(low, high)}). "
-            "The cause by node is not profiled yet; the notes in the first tab say what each pass left alone.")
 
 
 def _interval(value: float, interval: tuple[float, float], name: str) -> str:
