@@ -13,6 +13,7 @@ __all__ = ["PASSES", "Pass", "PassContext", "PassResult", "get"]
 PASSES: tuple[tuple[str, str, str], ...] = (
     ("keras-prune-structured", "keras_prune_structured", "KerasPruneStructured"),
     ("keras-distill", "keras_distill", "KerasDistill"),
+    ("keras2-convert", "keras2_convert", "Keras2Convert"),
     ("onnx-convert", "onnx_convert", "OnnxConvert"),
     ("onnx-normalize", "onnx_normalize", "OnnxNormalize"),
     ("onnx-simplify", "onnx_simplify", "OnnxSimplify"),

@@ -31,6 +31,13 @@ _ENVIRONMENT = {
 _starter = ThreadPoolExecutor(1, thread_name_prefix="pass-worker-starter")
 
 
+def worker_environment(*, legacy_keras: bool) -> dict[str, str]:
+    """The environment of a process for passes; which Keras it holds is decided before TensorFlow loads."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+            "TF_USE_LEGACY_KERAS": "1" if legacy_keras else "0"}
+
+
 class PassWorker:
     """One worker process for passes, started when first needed and again after it ended.
 
@@ -130,9 +137,7 @@ class PassWorker:
         self._end()
         self._answers, self._warming = queue.SimpleQueue(), False
         self._log = tempfile.TemporaryFile()
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths),
-                       "TF_USE_LEGACY_KERAS": "1" if self.kind == "keras2" else "0"}
+        environment = worker_environment(legacy_keras=self.kind == "keras2")
         command = [sys.executable, "-P", "-m", f"{__package__}.worker"]  # -P: a torch.py here is not torch
         try:
             self._process = _starter.submit(
