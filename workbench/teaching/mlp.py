@@ -97,7 +97,11 @@ def loss(params: Params, x: np.ndarray, labels: np.ndarray, kind: str = "cross-e
         kind: 'cross-entropy' (-log p of the right class) or 'mse' (mean squared distance of p to the one-hot label,
             over classes too).
     """
-    p = forward(params, x).probabilities
+    return loss_of(forward(params, x).probabilities, labels, kind)
+
+
+def loss_of(p: np.ndarray, labels: np.ndarray, kind: str = "cross-entropy") -> float:
+    """:func:`loss` of probabilities that are already there, [samples, classes]."""
     if _known(kind) == "mse":
         return ((p - onehot(labels, p.shape[1])) ** 2).mean()
     return -np.log(p[np.arange(len(p)), labels]).mean()
@@ -115,9 +119,13 @@ def gradients(params: Params, x: np.ndarray, labels: np.ndarray, kind: str = "cr
     p * (g - sum(g * p)) with g = 2 (p - y) / (n classes). From there backwards: dW = a^T d, db = sum of d,
     d of the layer before = (d W^T) where its sum was positive.
     """
-    trace = forward(params, x)
-    p, n = trace.probabilities, len(x)
-    delta = (p - onehot(labels, p.shape[1])) / n
+    return backward(params, forward(params, x), labels, kind)
+
+
+def backward(params: Params, trace: Trace, labels: np.ndarray, kind: str = "cross-entropy") -> Params:
+    """:func:`gradients` after a forward pass that is already there."""
+    p = trace.probabilities
+    delta = (p - onehot(labels, p.shape[1])) / len(p)
     if _known(kind) == "mse":
         g = 2 * delta / p.shape[1]
         delta = p * (g - (g * p).sum(axis=1, keepdims=True))

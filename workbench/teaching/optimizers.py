@@ -106,10 +106,11 @@ def train(params: mlp.Params, x: np.ndarray, labels: np.ndarray, optimizer: Desc
     losses, held_out, watched = [], [], []
     for step in range(steps):
         now = mlp.unflatten(weights, params)
-        losses.append(mlp.loss(now, x, labels, kind))
+        trace = mlp.forward(now, x)
+        losses.append(mlp.loss_of(trace.probabilities, labels, kind))
         if held is not None:
             held_out.append(mlp.loss(now, *held, kind) if step % every == 0 else held_out[-1])
-        gradient = mlp.flatten(mlp.gradients(now, x, labels, kind))
+        gradient = mlp.flatten(mlp.backward(now, trace, labels, kind))
         if isinstance(optimizer, Adam):
             state = adam_step(gradient, state, optimizer)
             update = state.update

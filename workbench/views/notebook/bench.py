@@ -7,7 +7,7 @@ and fills in place. Views of the same study share the selected variant.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ... import recipe as recipes
@@ -17,7 +17,8 @@ from ...recipe import Recipe
 from ...results import Result
 from .. import frames, opening, panes
 from ..opening import FORMAT_TITLES
-from . import pages, shared
+from ..show import show
+from . import graphs, pages, profiles, quantize, scale, searching, shared
 from .variants import Variants
 from .work import Task, Work
 
@@ -150,6 +151,52 @@ class Bench:
         view = Variants(self.selection, self.engine.machine, {}, self.samples)
         view.show(self.engine.results())
         return view
+
+    # --- looking closer; each is described where it is made --------------------------------------------------------
+
+    def graphs(self, recipe: Recipe, height: int = 520) -> Work:
+        """See :func:`workbench.views.notebook.graphs.compare`."""
+        return graphs.compare(self, recipe, height)
+
+    def passes(self, **recipes: Recipe) -> Work:
+        """See :func:`workbench.views.notebook.graphs.passes`; ``name_of_step=recipe``."""
+        return graphs.passes(self, {k.replace("_", " "): r for k, r in recipes.items()})
+
+    def profile(self, recipe: Recipe | None = None) -> Work:
+        """See :func:`workbench.views.notebook.profiles.hot`."""
+        return profiles.hot(self, recipe or self.baseline)
+
+    def profiles(self, recipes: Mapping[str, Recipe]) -> Work:
+        """See :func:`workbench.views.notebook.profiles.beside`."""
+        return profiles.beside(self, recipes)
+
+    def roofline(self, recipe: Recipe | None = None) -> Work:
+        """See :func:`workbench.views.notebook.profiles.roof`."""
+        return profiles.roof(self, recipe or self.baseline)
+
+    def why(self, recipe: Recipe) -> Work:
+        """See :func:`workbench.views.notebook.profiles.why`."""
+        return profiles.why(self, recipe)
+
+    def rank(self, target: float = 0.0, **settings: Any) -> Work:
+        """See :func:`workbench.views.notebook.quantize.rank`."""
+        return quantize.rank(self, target, **settings)
+
+    def tune(self, minutes: float = 5.0, output: Any = None, **goal: Any) -> Work:
+        """See :func:`workbench.views.notebook.searching.tune`."""
+        return searching.tune(self, minutes, output, **goal)
+
+    def scaling(self, recipes: Mapping[str, Recipe], over: str, values: Sequence[int], **texts: Any) -> Work:
+        """See :func:`workbench.views.notebook.scale.over`."""
+        return scale.over(self, recipes, over, values, **texts)
+
+    def leaks(self, recipe: Recipe | None = None, runs: int = 2000) -> Work:
+        """See :func:`workbench.views.notebook.scale.leaks`."""
+        return scale.leaks(self, recipe or self.baseline, runs)
+
+    def memory(self) -> Any:
+        """Memory, artefact and load time of everything in the study."""
+        return show([r for r in self.engine.results() if r.recipe.batch == 1])
 
 
 class Measuring:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ipywidgets
 
@@ -11,6 +12,7 @@ from .. import figures, frames
 from ..widgets.chart import WIDEST, Chart
 from ..widgets.table import VariantTable
 from .shared import Selection
+from .work import card
 
 _VIEW = figures.View(width=WIDEST - 20, height=380)
 
@@ -34,6 +36,9 @@ class Variants:
         self._results: list[Result] = []
         self._live: list[Result] = []
         selection.subscribe(lambda _: self._draw())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return card([self.widget])._repr_mimebundle_(**kwargs)
 
     def show(self, results: Iterable[Result], live: Iterable[Result] = ()) -> None:
         """Draws results, and those that are still being measured."""

@@ -140,7 +140,7 @@ def card(children: list[ipywidgets.Widget]) -> ipywidgets.Box:
     """A box with the workbench's style, as high as what is in it."""
     root = ipywidgets.Box([*children, style()])
     root.add_class("wb-root")
-    root.add_class("wb-card")
+    root.add_class("wb-page")
     return root
 
 

@@ -1,0 +1,60 @@
+"""The automatic search in a notebook: a plot that fills, the recommendation, the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ... import units
+from ...export import bundle
+from ...search import Goal, Outcome, Trial
+from ...search import tune as search
+from .. import frames
+from ..charts import trials as charts
+from ..widgets.chart import Chart
+from . import pages
+from .work import Task, Work
+
+
+def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **goal: Any) -> Work[Outcome]:
+    """Searches the fastest variant within limits and writes its bundle.
+
+    Args:
+        bench: model, data and study.
+        minutes: time budget; the measuring plan may shorten it.
+        output: folder of the bundle; None writes none.
+        **goal: of :class:`workbench.search.Goal`, e.g. ``max_drop=1.0``.
+    """
+    chart, tried = Chart(), []
+    budget = min(minutes, minutes * bench.engine.plan.max_s / type(bench.engine.plan)().max_s)
+
+    def run(task: Task) -> Outcome:
+        def note(trial: Trial) -> None:
+            tried.append(trial)
+            work._marshal(lambda: chart.draw(charts.progress(list(tried), bench.dataset.is_random)))
+            best = f", best so far {units.duration(trial.best.median_s)}" if trial.best else ""
+            left = max(0.0, 60 * budget - trial.elapsed_s)
+            task.progress(min(0.95, trial.elapsed_s / (60 * budget)), f"{len(tried)} tried{best}", left)
+
+        found = search(bench.model, bench.dataset, Goal(**goal), minutes=budget, study=bench.study, on_trial=note,
+                       cancel=task.cancel)
+        if output is not None:
+            bundle.write(found.best, bench.model, Path(output), bench.study, outcome=found)
+        return found
+
+    def show(found: Outcome):
+        chart.draw(charts.progress(found.trials, bench.dataset.is_random))
+        rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
+                 f"{r.fidelity.metric:.4f}" if r.fidelity else "–", units.size(r.size_bytes)) for r in found.contenders]
+        told = [f"{len(found.trials)} tries in {units.duration(found.seconds)}; the last round was measured on samples "
+                "that the search did not use."]
+        if output is not None:
+            told.append(f"Bundle: {Path(output).name}/ beside this notebook.")
+        return pages.shown(
+            pages.said(found.sentence, *told), chart,
+            pages.table(("last round, side by side", "median", "speed", found.contenders[0].fidelity.metric_name
+                         if found.contenders[0].fidelity else "fidelity", "size"), rows, right=(1, 2, 3, 4),
+                        strong=[i for i, r in enumerate(found.contenders) if r.recipe.key == found.best.recipe.key]))
+
+    work: Work[Outcome] = Work(run, show, title="searching", live=chart)
+    return work
