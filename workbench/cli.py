@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from .errors import WorkbenchError
 
 # A command is a module below ``workbench.commands`` with HELP, add_arguments(parser) and run(args) -> (data, text).
-COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "leak", "report", "doctor")
+COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "leak", "report", "study",
+            "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Recipe:
             "device": self.device,
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content hash (16 hex digits); equal recipes have equal keys."""
         text = json.dumps(self.to_dict(), sort_keys=True)
@@ -185,9 +186,23 @@ def _step(entry: Any) -> Step:
         entry = {"name": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise InputError("recipe: every pass needs a 'name'")
+    return _read_step(json.dumps(entry)) if _is_plain(entry) else _make_step(entry)
+
+
+def _make_step(entry: dict[str, Any]) -> Step:
     values = {k: v for k, v in entry.items() if k != "name"}
     found = pass_registry.get(entry["name"])
     return Step(found.name, found.Settings.from_dict(values, owner=f"pass {found.name}"))
+
+
+@lru_cache(maxsize=4096)  # a study of thousands of results repeats few steps and runtimes
+def _read_step(text: str) -> Step:
+    return _make_step(json.loads(text))
+
+
+def _is_plain(entry: dict[str, Any]) -> bool:
+    """Whether JSON says the same, so that the text can stand for the entry."""
+    return all(type(k) is str and type(v) in (str, int, float, bool) for k, v in entry.items())
 
 
 def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
@@ -195,6 +210,15 @@ def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
         entry = {"name": entry}
     if not isinstance(entry, dict):
         raise InputError("recipe: 'runtime' must be a name or {name: ..., setting: ...}")
+    return _read_runtime(json.dumps(entry)) if _is_plain(entry) else _make_runtime(entry)
+
+
+@lru_cache(maxsize=1024)
+def _read_runtime(text: str) -> tuple[str, SettingsBase | None]:
+    return _make_runtime(json.loads(text))
+
+
+def _make_runtime(entry: dict[str, Any]) -> tuple[str, SettingsBase | None]:
     name = entry.get("name") or ""
     values = {k: v for k, v in entry.items() if k != "name"}
     if not name:

@@ -9,7 +9,6 @@ A settings class is a frozen dataclass whose fields are made with :func:`setting
 
 from __future__ import annotations
 
-import dataclasses
 import reprlib
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -94,7 +93,7 @@ class SettingsBase:
 
     def to_dict(self, *, only_changed: bool = False) -> dict[str, Any]:
         """Plain values that JSON and YAML can hold; optionally only those that differ from the default."""
-        values = dataclasses.asdict(self)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         if only_changed:
             values = {k: v for k, v in values.items() if v != self.defaults()[k]}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

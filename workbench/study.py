@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,30 @@ CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, payload TEXT NOT NUL
 """
 
 Rounds = list[np.ndarray]
+
+
+class Run(NamedTuple):
+    """One run as it travels between studies.
+
+    Attributes:
+        session: runs that were interleaved share it.
+        result: without its rounds.
+        rounds: seconds of each run, one list a round.
+    """
+
+    session: str
+    result: Result
+    rounds: Iterable[Iterable[float]] = ()
+
+
+class Overview(NamedTuple):
+    """Counts of a study; ``models`` and ``machines`` are hashes and fingerprint ids, ``last`` an ISO time or ''."""
+
+    runs: int
+    failed: int
+    last: str
+    models: tuple[str, ...]
+    machines: tuple[str, ...]
 
 
 class Study:
@@ -79,13 +103,25 @@ class Study:
 
     def add(self, result: Result, session: str, rounds: Iterable[Iterable[float]] = ()) -> None:
         """Appends one run with the rounds measured in this session (seconds)."""
-        blocks = [(result.run_id, i, np.asarray(list(r), "<f8").tobytes()) for i, r in enumerate(rounds)]
-        row = (result.run_id, session, result.created, result.model_sha256, result.data_sha256, result.machine,
-               result.recipe.key, int(result.is_baseline), result.status, json.dumps(to_dict(result)))
         with self._transaction() as db:
-            db.execute("INSERT INTO runs (run_id, session, created, model_sha256, data_sha256, machine, recipe_key,"
-                       " is_baseline, status, payload) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
-            db.executemany("INSERT INTO blocks VALUES (?,?,?)", blocks)
+            _insert(db, "INSERT", Run(session, result, rounds))
+
+    def add_many(self, runs: Iterable[Run]) -> int:
+        """Appends runs of another study in one transaction; those that are here already are left alone.
+
+        Returns:
+            how many were new.
+        """
+        with self._transaction() as db:
+            return sum(_insert(db, "INSERT OR IGNORE", run) for run in runs)
+
+    def runs(self) -> Iterator[Run]:
+        """Every run in the order it came, failures and raw rounds included. Needs no memory for all of them."""
+        for seq, session, payload in self._all("SELECT seq, session, '' FROM runs ORDER BY seq", ()):
+            (payload, run_id), = self._all("SELECT payload, run_id FROM runs WHERE seq = ?", (seq,))
+            result = _read(payload)
+            if result is not None:
+                yield Run(session, result, self.rounds(run_id))
 
     def results(self, model_sha256: str | None = None, machine: str | None = None,
                 data_sha256: str | None = None) -> list[Result]:
@@ -100,7 +136,8 @@ class Study:
             SELECT payload, seq, ROW_NUMBER() OVER (
                 PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY status = 'ok' DESC, seq DESC) AS n
             FROM runs WHERE {clause}) WHERE n = 1 ORDER BY seq"""
-        return [from_dict(json.loads(row[0])) for row in self._all(query, used)]
+        found = [_read(row[0]) for row in self._all(query, used)]
+        return [r for r in found if r is not None]
 
     def data(self, model_sha256: str, machine: str) -> list[str]:
         """Hashes of the data sets that a model was measured on, on one machine."""
@@ -113,7 +150,7 @@ class Study:
             WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
             ORDER BY status = 'ok' DESC, seq DESC LIMIT 1"""
         rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
-        return from_dict(json.loads(rows[0][0])) if rows else None
+        return _read(rows[0][0]) if rows else None
 
     def history(self, recipe_key: str, baseline_key: str, model_sha256: str, data_sha256: str,
                 machine: str) -> tuple[Rounds, Rounds]:
@@ -146,6 +183,13 @@ class Study:
         """Descriptions by model hash."""
         return {sha: json.loads(text) for sha, text in self._all("SELECT sha256, payload FROM models", ())}
 
+    def overview(self) -> Overview:
+        """What the study holds, without reading the results."""
+        (runs, failed, last), = self._all("SELECT COUNT(*), SUM(status != 'ok'), MAX(created) FROM runs", ())
+        models, machines = ([row[0] for row in self._all(f"SELECT DISTINCT {name} FROM runs ORDER BY 1", ())]
+                            for name in ("model_sha256", "machine"))
+        return Overview(runs, failed or 0, last or "", tuple(models), tuple(machines))
+
     def __len__(self) -> int:
         """Number of runs, failures included."""
         return self._all("SELECT COUNT(*) FROM runs", ())[0][0]
@@ -157,6 +201,26 @@ class Study:
     def close(self) -> None:
         """Closes the file; the study can be opened again."""
         self._db.close()
+
+
+def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:
+    r = run.result
+    row = (r.run_id, run.session, r.created, r.model_sha256, r.data_sha256, r.machine, r.recipe.key,
+           int(r.is_baseline), r.status, json.dumps(to_dict(r)))
+    done = db.execute(f"{verb} INTO runs (run_id, session, created, model_sha256, data_sha256, machine, recipe_key,"
+                      " is_baseline, status, payload) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+    if done.rowcount:
+        blocks = [(r.run_id, i, np.asarray(list(seconds), "<f8").tobytes()) for i, seconds in enumerate(run.rounds)]
+        db.executemany(f"{verb} INTO blocks VALUES (?,?,?)", blocks)
+    return done.rowcount
+
+
+def _read(payload: str) -> Result | None:
+    """A stored result; None for one that names a pass or runtime which this workbench does not have."""
+    try:
+        return from_dict(json.loads(payload))
+    except InputError:
+        return None
 
 
 def _seconds(blob: bytes) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..recipe import Recipe
 from ..results import Result
-from ..units import duration, times
+from ..units import duration, points, times
 from .goal import Goal
 
 
@@ -102,6 +102,15 @@ class Outcome:
             text = f"the original ({duration(best.median_s)}){end}"
             return f"Keep {text}" if self.met else text
         low, high = best.ratio_interval or (best.ratio, best.ratio)
-        quality = f" at {best.fidelity.metric_name} {best.fidelity.metric:.4f}" if best.fidelity else ""
         return (f"{best.recipe.label} is {times(best.speedup)} as fast as the original "
-                f"({times(1 / high)} to {times(1 / low)}){quality}.")
+                f"({times(1 / high)} to {times(1 / low)}){_quality(best)}.")
+
+
+def _quality(result: Result) -> str:
+    """' at −0.2 points of accuracy (85.9 %)' with labels, ' at cosine 0.9991' without."""
+    found = result.fidelity
+    if found is None:
+        return ""
+    if found.metric_name == "cosine":
+        return f" at cosine {found.metric:.4f}"
+    return f" at {points(found.delta)} points of {found.metric_name} ({100 * found.metric:.1f} %)"

@@ -267,7 +267,7 @@ class Search:
             left = max(2.0, self.budget_s - self.elapsed_s)
             plan = replace(self.full, max_s=min(2 * self.full.max_s, max(1.0, 0.4 * left)),
                            warmup_max_s=min(self.full.warmup_max_s, max(0.5, 0.05 * left)),
-                           fidelity_max_s=min(self.full.fidelity_max_s, max(0.5, 0.1 * left)))
+                           fidelity_max_s=min(self.full.fidelity_max_s, max(1.0, 0.25 * left)))
             recipes = tuple(dict.fromkeys([self._base, *(r.recipe for r in chosen)]))
             why = "the best few side by side, on samples that the search did not use"
             self._begin(lab, Order(recipes, plan, why, "final"), self.cancel)

@@ -14,6 +14,7 @@ from .frames import Point, Tradeoff, short_runtime
 
 MARGIN = dict(l=54, r=18, t=26, b=40)
 _TEXTS, _FAILURES = 40, 6  # most labels and crosses ever drawn
+_MOST_BEHIND = 1000  # a page draws more points, with their bars, only in seconds
 _STRIP = 1  # index of the trace of raw samples
 Values = dict[str, Any]
 _STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
@@ -40,7 +41,7 @@ def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
         samples_of: recipe key of the variant that they belong to; '' is the selected one.
     """
     timed = [p for p in shown.points if p.quality is not None]
-    behind = sorted((p for p in timed if _behind(p)), key=lambda p: p.standing != "tried")
+    behind = _thinned(sorted((p for p in timed if _behind(p)), key=lambda p: p.standing != "tried"), selected)
     ahead = [p for p in timed if not _behind(p)]
     pending = [p for p in shown.points if p.quality is None]
     axes = _Axes(shown, view)
@@ -144,6 +145,12 @@ def _points(points: list[Point], view: View, axes: _Axes, shown: Tradeoff, bars:
     }
 
 
+def _thinned(behind: list[Point], selected: str) -> list[Point]:
+    """Of thousands of variants that others beat, an even sample; all that compete are drawn anyway."""
+    step = -(-len(behind) // _MOST_BEHIND)
+    return behind if step <= 1 else [p for i, p in enumerate(behind) if i % step == 0 or p.key == selected]
+
+
 def _spread(p: Point) -> tuple[float, float]:
     """Length of the quality's bar below and above the point."""
     if p.quality is None or p.quality_interval is None:
@@ -222,6 +229,10 @@ def _annotations(shown: Tradeoff, view: View, axes: _Axes, selected: str,
     if not shown.points and not shown.failures:
         notes.append(dict(paper, x=0.5, y=0.5, text="Nothing measured yet.<br>Measure times your selection "
                                                     "and the baseline, and draws both here."))
+    beaten = sum(map(_behind, shown.points))
+    if beaten > _MOST_BEHIND:
+        notes.append(dict(paper, x=1, y=1, xanchor="right", yanchor="bottom", yshift=6,
+                          text=f"of {units.count(beaten)} beaten variants a sample is drawn"))
     if shown.is_random:
         notes.append(dict(paper, x=0.5, y=0.5, text="RANDOM INPUTS", textangle=-18, opacity=0.16,
                           font=dict(size=3 * view.font_size, color=theme.INK[view.mode])))

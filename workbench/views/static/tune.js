@@ -71,7 +71,7 @@ export default {
     const form = h("div", { class: "wb-terms", role: "group", "aria-label": "limits of the search" });
     const state = h("div", { class: "wb-tune-state" });
     const list = h("tbody");
-    const head = h("thead", {}, h("tr", {}, ["#", "tried", "median", "vs base", "quality", "why"].map((title) => h("th", { scope: "col" }, title))));
+    const head = h("thead", {}, h("tr", {}, ["#", "tried", "median", "speed", "quality", "why"].map((title) => h("th", { scope: "col" }, title))));
     const table = h("table", { "aria-label": "What was tried" }, head, list);
     const foot = h("div", { class: "wb-tune-foot" });
     el.append(form, h("div", { class: "wb-tune-told-side" }, state, table, foot));

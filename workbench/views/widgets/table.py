@@ -11,6 +11,8 @@ from .. import sentences, theme
 from ..frames import Row, Tradeoff
 from .base import Pane, script
 
+MOST_ROWS = 500  # a page takes seconds for more
+
 
 class VariantTable(Pane):
     """Rows of variants. Sends ``select`` (key) and ``why`` (key)."""
@@ -24,8 +26,10 @@ class VariantTable(Pane):
 
     def draw(self, rows: tuple[Row, ...], shown: Tradeoff, selected: str) -> None:
         """Shows the rows of a trade-off."""
-        self.show(columns=columns(shown), rows=[row(r, shown) for r in rows], selected=selected,
-                  footnote=footnote(shown))
+        kept = rows if len(rows) <= MOST_ROWS else [r for i, r in enumerate(rows) if i < MOST_ROWS or r.key == selected
+                                                    or r.is_baseline]
+        self.show(columns=columns(shown), rows=[row(r, shown) for r in kept], selected=selected,
+                  footnote=" ".join([*_left_out(len(rows) - len(kept)), footnote(shown)]).strip())
 
 
 def columns(shown: Tradeoff) -> list[dict[str, Any]]:
@@ -67,6 +71,10 @@ def footnote(shown: Tradeoff) -> str:
         return ""
     what = "variant" if shown.others == 1 else "variants"
     return f"{shown.others} {what} measured at another batch size: choose it on the left."
+
+
+def _left_out(count: int) -> list[str]:
+    return [f"{units.count(count)} slower variants are in the study only."] if count else []
 
 
 def _speed(r: Row) -> str:
