@@ -168,6 +168,18 @@ def test_the_provider_of_each_node_is_read_back():
     assert mixed["notes"] == ["2 nodes run outside CUDAExecutionProvider"]
 
 
+def test_bound_buffers_give_the_same_answers(matmul):  # noqa: F811
+    """IO binding is for GPUs; on the CPU the same calls run, so they can be checked here."""
+    path, x = matmul("b", 3.0).path, np.arange(8, dtype=np.float32).reshape(2, 4)
+    for bound in (False, True):
+        session = _onnxruntime.open_session(SessionRequest(
+            path, F.ONNX, _onnxruntime.Settings(io_binding=bound), 1, "cpu", {"x": x}))
+        assert session.describe()["io_binding"] is bound and session.describe()["copies"] == "none"
+        assert np.array_equal(session.run({"x": x})["y"], 3 * x)
+        assert np.array_equal(session.run({"x": x[:, ::-1]})["y"], 3 * x[:, ::-1])
+    assert opened("all on CUDA").describe()["copies"] == "host to device and back in every run"
+
+
 def test_a_gpu_that_runs_no_node_is_refused():
     with pytest.raises(InputError, match="CUDAExecutionProvider can run none of this model's nodes"):
         opened("nothing on CUDA")

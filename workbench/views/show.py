@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ipywidgets
+
 from .. import units
 from ..errors import InputError
 from ..leaks import LeakCheck
@@ -14,6 +16,7 @@ from ..pipeline.serve import HAND_OVER
 from ..results import Result
 from ..sensitivity import Ranking
 from ..sweeps import Sweep
+from ..where import TimeSpent
 from . import pipeline_figures as served
 from . import resource_figures as resources
 from .figures import _escape
@@ -24,11 +27,11 @@ from .threshold_view import ThresholdView
 from .widgets.figure import Card, line
 
 
-def show(found: Any) -> Card:
+def show(found: Any) -> ipywidgets.Widget:
     """A view of what a function of the workbench returned; as the last line of a cell it shows itself.
 
     Args:
-        found: a Sweep, LeakCheck, LoadTest, a pipeline's StageTimes, Scores, Monitor or Recording, a Ranking of
+        found: a Sweep, LeakCheck, LoadTest, TimeSpent, a pipeline's StageTimes, Scores, Monitor or Recording, a Ranking of
             mixed INT8, or results (of ``Engine.results()``), whose memory is drawn.
 
     Raises:
@@ -67,6 +70,17 @@ def _stages(found: StageTimes) -> Card:
                 height=served.stages_height(found))
 
 
-_VIEWS: tuple[tuple[type, Callable[[Any], Card]], ...] = (
+def _spent(found: TimeSpent) -> ipywidgets.Widget:
+    from .charts import nodes
+    from .widgets.chart import Chart
+
+    parts = [Chart(nodes.node_times(found.profile, found.recipe.label))]
+    if found.roofline is not None:
+        parts.append(Chart(nodes.roof(found.roofline, found.limits)))
+    return ipywidgets.VBox([line(_escape(found.sentence)), *parts])
+
+
+_VIEWS: tuple[tuple[type, Callable[[Any], ipywidgets.Widget]], ...] = (
     (Sweep, SweepView), (LeakCheck, _leak), (LoadTest, _load), (StageTimes, _stages), (Scores, ThresholdView),
-    (Monitor, MonitorView), (Recording, ReplayView), (Ranking, SensitivityView))
+    (Monitor, MonitorView), (Recording, ReplayView), (Ranking, SensitivityView),
+    (TimeSpent, _spent))
