@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from . import environment, stats
 from .solo import opened
 from .stats import Estimate
@@ -118,6 +118,8 @@ class _Run:
         return [ns / 1e9 for ns in answer["ns"]]
 
     def _window(self, clients: int, seconds: float) -> dict[str, Any]:
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled("cancelled")
         return self.worker.call("clients", seconds + self.plan.run_timeout_s, self.cancel, clients=clients,
                                 seconds=seconds)
 

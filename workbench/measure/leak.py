@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from .memory import LeakSlope, leak_slope
 from .solo import opened
 from .types import Candidate, Feeds, Plan
@@ -66,6 +66,8 @@ def growth(candidate: Candidate, feeds: Feeds, *, runs: int = RUNS, max_s: float
     plan, tell = plan or Plan.default(), on_sample or (lambda done, total, rss: None)
     with opened(candidate, feeds, plan=plan, cancel=cancel) as worker:
         def step(done: int, count: int) -> dict[str, Any]:
+            if cancel is not None and cancel.is_set():  # short steps never wait long enough to notice
+                raise Cancelled("cancelled")
             return worker.call("grow", plan.run_timeout_s * max(1, count), cancel, start=done, runs=count)
 
         step(0, 20)  # what the first runs allocate for good is not growth

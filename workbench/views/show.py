@@ -31,8 +31,8 @@ def show(found: Any) -> ipywidgets.Widget:
     """A view of what a function of the workbench returned; as the last line of a cell it shows itself.
 
     Args:
-        found: a Sweep, LeakCheck, LoadTest, TimeSpent, a pipeline's StageTimes, Scores, Monitor or Recording, a Ranking of
-            mixed INT8, or results (of ``Engine.results()``), whose memory is drawn.
+        found: a Sweep, LeakCheck, LoadTest, TimeSpent, a pipeline's StageTimes, Scores, Monitor or Recording, a
+            Ranking of mixed INT8, or results (of ``Engine.results()``), whose memory is drawn.
 
     Raises:
         InputError: there is no view of such a thing.
