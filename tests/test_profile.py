@@ -217,6 +217,7 @@ def test_runtime_names_are_matched_to_the_file():
     assert names.of("411_nchwc") == ("411",)
     assert names.of("Conv_2_quantized") == ("Conv_2",)
     assert names.of("fused", ("Conv_2", "Mul_9", "411")) == ("Conv_2", "411")
+    assert names.of("fused dense/MatMul/MatMulAddFusion", (), "FusedGemm") == ("dense/MatMul",)
     assert names.of("strange") == ()
 
 

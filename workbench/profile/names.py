@@ -51,6 +51,7 @@ class Names:
 
     def _older(self, label: str) -> Iterator[str]:
         """The nearest node or tensor that the label was made from."""
+        label = label.removeprefix("fused ")  # ONNX Runtime: a Gemm with its activation
         for candidate in (label, *older_names(label)):
             node = (candidate if candidate in self._nodes else self._makers.get(candidate)
                     or self._ends.get(candidate.strip("/")))
