@@ -1,24 +1,26 @@
-"""``workbench leak`` and the memory figure, on a bundled model."""
+"""``workbench leak`` and the memory figure."""
 
 import json
 
+from tests.small_onnx import classifier
 from tests.view_parts import BASE, LITERT_INT8, ORT, result
 from workbench import cli, leak_check, recipe
 from workbench.views import resource_figures
 
 
-def test_the_command_clears_a_bundled_model(tmp_path, capsys):
+def test_the_command_clears_a_clean_model(tmp_path, capsys):
     made = tmp_path / "r.yaml"
-    made.write_text(recipe.make(runtime="litert", threads=1).to_yaml())
-    assert cli.main(["leak", "mlp", "--recipe", str(made), "--runs", "2000", "--json"]) == 0
+    made.write_text(recipe.make(runtime="onnxruntime", threads=1).to_yaml())
+    model = str(classifier(tmp_path / "m.onnx"))
+    assert cli.main(["leak", model, "--recipe", str(made), "--runs", "2000", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["verdict"] == "steady" and told["advice"] == [] and len(told["rss_bytes"]) >= 16
     assert told["interval_bytes_per_run"][0] <= told["bytes_per_run"] <= told["interval_bytes_per_run"][1]
-    assert cli.main(["leak", "mlp", "--runs", "5"]) == 2 and "at least 200" in capsys.readouterr().err
+    assert cli.main(["leak", model, "--runs", "5"]) == 2 and "at least 200" in capsys.readouterr().err
 
 
-def test_from_python():
-    found = leak_check("mlp", recipe.make(runtime="onnxruntime", threads=1), runs=600)
+def test_from_python(tmp_path):
+    found = leak_check(classifier(tmp_path / "m.onnx"), recipe.make(runtime="onnxruntime", threads=1), runs=600)
     assert found.slope.verdict in ("steady", "undecided") and not found.shapes_differ and found.advice == ()
 
 

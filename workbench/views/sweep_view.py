@@ -12,7 +12,7 @@ from .. import sources, sweeps, units
 from ..engine import Engine
 from ..errors import Cancelled, WorkbenchError
 from ..study import Study
-from ..sweeps import SCENARIOS, Cell, Sweep
+from ..sweeps import SCENARIOS, Cell, Scenario, Sweep
 from .figures import _escape
 from .marshal import Marshal
 from .sweep_figures import heat_figure, heat_map, height_of
@@ -54,10 +54,10 @@ class SweepView(Card):
         self._marshal, self._cancel = Marshal(), threading.Event()
         self._thread: threading.Thread | None = None
         self.scenario = ipywidgets.Dropdown(
-            options=[_NONE, *[f"{s.name} ({units.duration(s.budget_s)})" for s in SCENARIOS], _OWN],
+            options=[_NONE, *map(_title, SCENARIOS), _OWN],
             description="Latency budget", style={"description_width": "auto"}, layout={"width": "24em"})
         self.slider = ipywidgets.FloatLogSlider(
-            value=2000.0, base=10, min=-2, max=3.7, step=0.01, readout=False, description="ms", continuous_update=True,
+            value=10**3.7, base=10, min=-2, max=3.7, step=0.01, readout=False, description="ms", continuous_update=True,
             style={"description_width": "auto"}, layout={"width": "22em"})
         self._budget_line = ipywidgets.HTML()
         self.button = ipywidgets.Button(layout={"width": "auto"})
@@ -75,7 +75,10 @@ class SweepView(Card):
     @property
     def budget_s(self) -> float:
         """The latency budget in seconds; infinite for none."""
-        return math.inf if self.scenario.value == _NONE else self.slider.value / 1e3
+        if self.scenario.value == _NONE:
+            return math.inf
+        chosen = next((s for s in SCENARIOS if self.scenario.value == _title(s)), None)
+        return chosen.budget_s if chosen else self.slider.value / 1e3  # the slider stands on steps of its own
 
     def set_budget(self, budget_s: float) -> None:
         """Sets a budget in seconds, as the slider does."""
@@ -113,7 +116,7 @@ class SweepView(Card):
     # --- the budget
 
     def _chose(self) -> None:
-        found = [s for s in SCENARIOS if self.scenario.value.startswith(f"{s.name} (")]
+        found = [s for s in SCENARIOS if self.scenario.value == _title(s)]
         if found and not self._setting:
             self._setting = True
             self.slider.value = 1e3 * found[0].budget_s
@@ -124,8 +127,8 @@ class SweepView(Card):
     def _moved(self) -> None:
         if not self._setting:
             self._setting = True
-            near = [s for s in SCENARIOS if math.isclose(1e3 * s.budget_s, self.slider.value, rel_tol=0.011)]
-            self.scenario.value = f"{near[0].name} ({units.duration(near[0].budget_s)})" if near else _OWN
+            near = [s for s in SCENARIOS if math.isclose(1e3 * s.budget_s, self.slider.value, rel_tol=0.012)]
+            self.scenario.value = _title(near[0]) if near else _OWN
             self._setting = False
         else:
             return
@@ -141,7 +144,7 @@ class SweepView(Card):
 
     def _draw_button(self) -> None:
         left = sum(1 for c in self.sweep.cells if c.result is None and not c.reason)
-        self.button.description = "Cancel" if self._thread else f"Measure {left} cells" if left else "All measured"
+        self.button.description = "Cancel" if self._thread else f"Measure {left} cell{'s' if left > 1 else ''}" if left else "All measured"
         self.button.disabled = not left and not self._thread
 
     def _work(self, cancel: threading.Event) -> None:
@@ -177,6 +180,10 @@ class SweepView(Card):
                                       else "")
         self._tell()
         self._draw_button()
+
+
+def _title(scenario: Scenario) -> str:
+    return f"{scenario.name} ({units.duration(scenario.budget_s)})"
 
 
 def sentence(sweep: Sweep, budget_s: float) -> str:
