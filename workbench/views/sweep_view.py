@@ -144,7 +144,8 @@ class SweepView(Card):
 
     def _draw_button(self) -> None:
         left = sum(1 for c in self.sweep.cells if c.result is None and not c.reason)
-        self.button.description = "Cancel" if self._thread else f"Measure {left} cell{'s' if left > 1 else ''}" if left else "All measured"
+        idle = f"Measure {left} cell{'s' if left > 1 else ''}" if left else "All measured"
+        self.button.description = "Cancel" if self._thread else idle
         self.button.disabled = not left and not self._thread
 
     def _work(self, cancel: threading.Event) -> None:
