@@ -18,7 +18,7 @@ from ...results import Result
 from .. import frames, opening, panes
 from ..opening import FORMAT_TITLES
 from ..show import show
-from . import graphs, pages, profiles, quantize, scale, searching, shared
+from . import edge, graphs, handing, pages, profiles, quantize, scale, searching, serving, shared, training
 from .variants import Variants
 from .work import Task, Work
 
@@ -194,9 +194,54 @@ class Bench:
         """See :func:`workbench.views.notebook.scale.leaks`."""
         return scale.leaks(self, recipe or self.baseline, runs)
 
-    def memory(self) -> Any:
-        """Memory, artefact and load time of everything in the study."""
-        return show([r for r in self.engine.results() if r.recipe.batch == 1])
+    def training(self, recipes: Mapping[str, Recipe]) -> Work:
+        """See :func:`workbench.views.notebook.training.curves`."""
+        return training.curves(self, recipes)
+
+    def sizes(self, recipes: Mapping[str, Recipe]) -> Work:
+        """See :func:`workbench.views.notebook.training.sizes`."""
+        return training.sizes(self, recipes)
+
+    def seed_table(self, *only: str) -> Work:
+        """See :func:`workbench.views.notebook.training.seed`."""
+        return training.seed(self, only)
+
+    def serve(self, recipe: Recipe | None = None) -> Work:
+        """See :func:`workbench.views.notebook.serving.flow`."""
+        return serving.flow(self, recipe or self.baseline)
+
+    def answer(self, recipe: Recipe | None = None, sample: int = 0) -> Work:
+        """See :func:`workbench.views.notebook.serving.answer`."""
+        return serving.answer(self, recipe or self.baseline, sample)
+
+    def thresholds(self, recipe: Recipe | None = None) -> Work:
+        """See :func:`workbench.views.notebook.serving.thresholds`."""
+        return serving.thresholds(self, recipe or self.baseline)
+
+    def monitor(self, recipe: Recipe | None = None, seconds: float = 8.0) -> Work:
+        """See :func:`workbench.views.notebook.serving.monitor`."""
+        return serving.monitor(self, recipe or self.baseline, seconds=seconds)
+
+    def train(self, name: str, **settings: Any) -> tuple[str, dict[str, Any]]:
+        """A pass that trains, for :meth:`recipe`. See :func:`workbench.views.notebook.training.step`."""
+        return training.step(name, **settings)
+
+    def bundle(self, folder: Any, after: Work | None = None) -> Work:
+        """See :func:`workbench.views.notebook.handing.bundle`."""
+        return handing.bundle(self, folder, after)
+
+    def within(self, recipes: Mapping[str, Recipe], memory_mb: float) -> Work:
+        """See :func:`workbench.views.notebook.edge.within`."""
+        return edge.within(self, recipes, memory_mb)
+
+    def load(self, recipe: Recipe, clients: Sequence[int] = (1, 2, 4)) -> Work:
+        """See :func:`workbench.views.notebook.edge.load`."""
+        return edge.load(self, recipe, clients)
+
+    def memory(self) -> Work:
+        """Memory, artefact and load time of everything in the study, after the work above is done."""
+        return Work(lambda _: [r for r in self.engine.results() if r.recipe.batch == 1 and r.memory], show,
+                    title="memory")
 
 
 class Measuring:

@@ -69,7 +69,11 @@ class Work(Generic[T]):
 
     @property
     def value(self) -> T:
-        """What was found; waits for it.
+        """What was found; waits for it, see :meth:`wait`."""
+        return self.wait()
+
+    def wait(self) -> T:
+        """Waits until the work is over and returns what was found.
 
         Raises:
             WorkbenchError: why there is nothing.
