@@ -12,6 +12,13 @@ from workbench.measure import WorkerPool, measure, stats
 from .common import PLAN, feeds, only
 
 
+def test_a_clear_ratio_may_be_wider():
+    plan = replace(PLAN, target=0.03, clear=2.0)
+    for low, high, wanted in ((0.13, 0.14, 0.06), (2.1, 2.2, 0.06), (0.45, 0.52, 0.03), (0.97, 1.03, 0.03)):
+        assert plan.wanted(stats.Estimate((low + high) / 2, low, high)) == wanted
+    assert plan.wanted(None) == 0.03
+
+
 def test_onnxruntime_end_to_end(matmul):
     asked = feeds(5, seed=1)
     found = measure([matmul("a"), matmul("b", 3.0)], feeds(), evaluation=asked, plan=PLAN)

@@ -82,7 +82,7 @@ class _Track:
         self.cpu_s: list[float] = []
         self.warnings: list[str] = []
         self.restless = self.finished = False
-        self.half_width = math.inf
+        self.half_width, self.wanted = math.inf, 0.0
 
     @property
     def failed(self) -> bool:
@@ -246,7 +246,8 @@ class _Run:
         for track in [*comparing, *alone]:
             estimate = self._ratio(track) if track in comparing else self._median(track)
             track.half_width = estimate.half_width
-            if track.half_width <= plan.target:
+            track.wanted = plan.wanted(estimate if track in comparing else None)
+            if track.half_width <= track.wanted:
                 track.result.stopped = "narrow"
             elif over:
                 track.result.stopped = "time"
@@ -316,7 +317,7 @@ class _Run:
         if track is not self.baseline and len(self.baseline.medians) >= FEWEST_ROUNDS:
             ratio = self._ratio(track)
         median = self._median(track)
-        track.half_width = (ratio or median).half_width
+        track.half_width, track.wanted = (ratio or median).half_width, self.plan.wanted(ratio)
         return Live(median, ratio, sum(map(len, track.result.rounds)), len(track.medians), track.result.stopped)
 
     def _deciding(self) -> list[_Track]:
@@ -325,15 +326,16 @@ class _Run:
 
     def _line(self) -> str:
         shown = self._deciding() or [t for t in self.others or self.tracks if not t.failed]
-        widest = max((t.half_width for t in shown), default=math.inf)
-        if not math.isfinite(widest):
+        widest = max(shown, key=lambda t: t.half_width / (t.wanted or self.plan.target), default=None)
+        if widest is None or not math.isfinite(widest.half_width):
             return f"round {self.round}"
-        digits = 0 if widest >= 0.1 else 1
-        return f"round {self.round} · interval ±{100 * widest:.{digits}f} % → {100 * self.plan.target:g} %"
+        digits = 0 if widest.half_width >= 0.1 else 1
+        return f"round {self.round} · interval ±{100 * widest.half_width:.{digits}f} % → {100 * widest.wanted:g} %"
 
     def _remaining_s(self, elapsed: float) -> float:
         """Seconds of timing left: the half-width falls with the root of the number of rounds."""
-        wanted = max((self.round * (t.half_width / self.plan.target) ** 2 for t in self._deciding()), default=0.0)
+        wanted = max((self.round * (t.half_width / (t.wanted or self.plan.target)) ** 2 for t in self._deciding()),
+                     default=0.0)
         rounds = max(self.plan.rounds_min, wanted) - self.round
         return max(0.0, min(rounds * elapsed / self.round, self.plan.max_s - elapsed))
 

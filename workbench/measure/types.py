@@ -30,6 +30,8 @@ class Plan:
         rounds_min: rounds before a comparison may stop.
         rounds_max: rounds after which it must.
         target: relative half-width of the ratio's interval at which it stops (0.03 is +-3 %).
+        clear: a ratio whose interval is at least this factor from 1, either way, is narrow enough at twice the target:
+            nobody decides between 7.2 and 7.5 times as fast.
         max_s: time limit for timing, all candidates together; three rounds are run whatever it says.
         warmup_min_runs: floor of dropped runs.
         warmup_max_s: ceiling of the warm-up, per candidate; one run is dropped whatever it says.
@@ -47,6 +49,7 @@ class Plan:
     rounds_min: int = 20
     rounds_max: int = 400
     target: float = 0.03
+    clear: float = 2.0
     max_s: float = 12.0
     warmup_min_runs: int = 5
     warmup_max_s: float = 5.0
@@ -64,6 +67,11 @@ class Plan:
         """
         within = max(FEWEST_QUESTIONS, int(self.fidelity_max_s / max(run_s, 1e-9)))
         return 1 << (within.bit_length() - 1)
+
+    def wanted(self, ratio: Estimate | None) -> float:
+        """The relative half-width at which a comparison stops, given its ratio so far."""
+        distant = ratio is not None and (ratio.high <= 1 / self.clear or ratio.low >= self.clear)
+        return 2 * self.target if distant else self.target
 
     @classmethod
     def default(cls) -> Plan:

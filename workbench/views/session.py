@@ -24,7 +24,7 @@ from .panes import Entry
 from .tuning import Tuning
 
 LOG_LINES = 400
-REFRESH_S = 0.2  # between two drawings while measuring
+REFRESH_S = 0.5  # between two drawings while measuring: on a small machine they slow what is being timed
 
 
 class Session:
