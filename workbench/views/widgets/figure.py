@@ -60,6 +60,15 @@ class Card(ipywidgets.VBox):
         self.view = self.view._replace(height=height)
         self.redraw()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget for a live notebook; its lines of text for one that is opened again or exported."""
+        found = super()._repr_mimebundle_(**kwargs)
+        if found is None:
+            return found
+        data, metadata = found if isinstance(found, tuple) else (found, {})
+        lines = "".join(f"<p>{c.value}</p>" for c in self.children if isinstance(c, ipywidgets.HTML) and c.value)
+        return {**data, "text/html": f"<div>{lines}<p><i>Run the cell to see the figure.</i></p></div>"}, metadata
+
     def _seen(self, seen: dict[str, Any]) -> None:
         view = self.view._replace(mode=seen["mode"], width=int(seen["width"]))
         if view != self.view:
