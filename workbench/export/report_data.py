@@ -29,7 +29,7 @@ class Report(NamedTuple):
         goal: what 'recommended' means.
         by_time: picks for a limit on the time of one run.
         by_loss: picks for a limit on the loss.
-        screened: rows of the search that led here, measured on other samples.
+        screened: results of the search that led here, measured on other samples.
     """
 
     model: dict[str, Any]
@@ -42,7 +42,7 @@ class Report(NamedTuple):
     goal: Goal
     by_time: tuple[budget.Step, ...]
     by_loss: tuple[budget.Step, ...]
-    screened: tuple[Row, ...] = ()
+    screened: tuple[Result, ...] = ()
 
     @property
     def focus(self) -> Point:
@@ -98,7 +98,7 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     return Report(
         model=about, original=original, data_name=_data_name(original, last, about), shown=shown,
         rows=frames.rows(results.values(), shown), results=results, chosen=chosen, goal=goal,
-        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last, batch))
+        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last))
 
 
 def _batch(timed: list[Result]) -> int:
@@ -145,11 +145,10 @@ def _data_name(original: Model | None, last: Result, about: dict[str, Any]) -> s
     return row.dataset if last.data_sha256.split("-")[0] == data.sha256 else ""
 
 
-def _screened(found: list[Result], last: Result, batch: int) -> tuple[Row, ...]:
+def _screened(found: list[Result], last: Result) -> tuple[Result, ...]:
     """What a search tried before its last measurement, which keeps half of the samples for itself."""
     head, mark, seed = last.data_sha256.rpartition("-final")
     if not mark:
         return ()
-    tried = [r for r in found if r.data_sha256 == f"{head}-search{seed}" and r.machine == last.machine
-             and r.model_sha256 == last.model_sha256]
-    return frames.rows(tried, frames.tradeoff(tried, batch=batch, machine=last.machine))
+    return tuple(r for r in found if r.data_sha256 == f"{head}-search{seed}" and r.machine == last.machine
+                 and r.model_sha256 == last.model_sha256)

@@ -152,12 +152,16 @@ class Annotator:
         results: in order of preference where two have the same number.
         names: of variants, which hold digits that are no numbers ('INT8').
         given: numbers that were not measured, e.g. the limit of the goal.
+        counts: numbers counted over the study, by their text.
     """
 
-    def __init__(self, results: Iterable[Result], names: Iterable[str], given: Iterable[str] = ()) -> None:
+    def __init__(self, results: Iterable[Result], names: Iterable[str], given: Iterable[str] = (),
+                 counts: dict[str, Markup] | None = None) -> None:
         self._known: dict[str, Markup] = {}
         for result in results:
             self._learn(result)
+        for text, element in (counts or {}).items():
+            self._known.setdefault(text, element)
         self._names = [n for n in sorted(set(names), key=len, reverse=True) if n]
         self._given = set(given)
 

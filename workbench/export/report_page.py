@@ -53,14 +53,15 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "answer": told(report_words.answer(report)), "advice": [told(x) for x in report_words.advice(report)],
         "how": [told(x) for x in report_words.how(report)], "changes": [told(x) for x in report_words.changes(report)],
         "problem": report_words.problem(report), "baseline_line": told(report_words.baseline(report)),
-        "tried": told(report_words.tried(report)), "deploy": told(report_words.deploy(report)),
+        "tried": Annotator((), (), (), _counts(report))(report_words.tried(report)),
+        "deploy": told(report_words.deploy(report)),
         "goal": told(f"Recommended is the fastest variant that is surely faster, {report_words.limit(report)}."),
         "plot": report_svg.tradeoff(report.shown, selected=key, **size), "cards": [_card(p, report, told)
                                                                                for p in report.shown.points],
         "big": big(report), "base_big": base_big(report),
         "base_facts": [fact for fact in _facts(report.baseline or report.result)[1:] if fact[1] != FEW],
         "whatif": what_if(report, told),
-        "rows": [row(r, report) for r in report.rows], "screened": [_plain_row(r) for r in report.screened],
+        "rows": [row(r, report) for r in report.rows], "screened": [_screened(r) for r in report.screened],
         "quality": "accuracy, %" if report.shown.quality_name == "accuracy" else "cosine to the original",
         "labelled": report.shown.quality_name == "accuracy", "chosen": report.focus if report.chosen else None,
         "recipe": report.result.recipe.to_yaml() if report.chosen else "", "graph": _graph(graph),
@@ -81,7 +82,17 @@ def _annotator(report: Report) -> Annotator:
     names = [n for p in report.shown.points for n in (p.name, p.short)] + [str(report.model.get("name", ""))]
     names += [f.name for f in report.shown.failures] + [panes.cpu_line(report.result.environment), report.data_name]
     names += ["INT8", "INT4", "float16", "float32", "bfloat16"]
-    return Annotator(ordered, names, given)
+    return Annotator(ordered, names, given, _counts(report))
+
+
+def _counts(report: Report) -> dict[str, Markup]:
+    """Numbers that are counted over the study, by their text."""
+    verdicts = [p.verdict for p in report.shown.points]
+    runs = [r for r in report.results.values() if r.median_s is not None]
+    found = {"variants": len(verdicts) - (report.baseline is not None), "runs": len(runs),
+             "narrow": sum(r.stopped == "narrow" for r in runs), "failed": len(report.shown.failures),
+             **{v: verdicts.count(v) for v in ("faster", "slower", "undecided")}}
+    return {str(n): numbers.derived(n, field, str(n)) for field, n in found.items()}
 
 
 def _date(iso: str) -> str:
@@ -152,18 +163,23 @@ def what_if(report: Report, told: Annotator) -> dict[str, Any]:
     start = goal.max_drop / 100 if goal.max_drop is not None else max(0.0, reference - (goal.fidelity or 0.99))
     most = max(2 * start, 1.15 * max(losses, default=0.0), 0.002)
     steps = {kind: [{"limit": s.limit, "key": s.key, "text": told(report_words.what_if(report, s, kind)),
-                     "head": _threshold(s.limit, kind, shown)} for s in found]
+                     "head": _threshold(s.limit, kind, report)} for s in found]
              for kind, found in (("loss", report.by_loss), ("time", report.by_time))}
     none = {kind: told(report_words.too_tight(report, kind)) for kind in steps}
     return {"steps": steps, "none": none, "start": start / most, "most": most, "reference": reference,
             "usable": bool(report.by_loss), "accuracy": shown.quality_name == "accuracy"}
 
 
-def _threshold(limit: float, kind: str, shown) -> str:
+def _threshold(limit: float, kind: str, report: Report) -> Markup:
     """The limit at which a step begins, for readers without scripts."""
+    shown = report.shown
     if kind == "time":
-        return f"from {units.duration(limit)} on"
-    return f"from {100 * limit:.2f} points on" if shown.quality_name == "accuracy" else f"from {1 - limit:.4f} down"
+        p = next(p for p in shown.points if p.latency_s == limit)
+        return Markup("from {} on").format(number(report.results[p.key], "median_s"))
+    p = next(p for p in shown.points if p.quality is not None and budget.loss(p, shown) == limit)
+    text = f"{100 * limit:.2f}" if shown.quality_name == "accuracy" else f"{1 - limit:.4f}"
+    mark = numbers.tag(report.results[p.key], "loss", limit, text)
+    return Markup("from {} points on" if shown.quality_name == "accuracy" else "from {} down").format(mark)
 
 
 def _card(p: Point, report: Report, told: Annotator) -> dict[str, Any]:
@@ -217,9 +233,13 @@ def row(r: Row, report: Report) -> dict[str, Any]:
         "size": number(result, "size_bytes") if r.size_bytes else "–", "samples": number(result, "samples")}
 
 
-def _plain_row(r: Row) -> dict[str, Any]:
-    return {"name": r.name, "line": r.reason if r.status == "failed" else f"{units.duration(r.median_s)}, {r.verdict}"
-            if r.median_s is not None else r.status}
+def _screened(r: Result) -> dict[str, Any]:
+    """One try of the search: name and outcome."""
+    if r.median_s is None:
+        line = Markup('<span class="reason">{}</span>').format(r.reason or r.status)
+    else:
+        line = Markup("{}, {}").format(number(r, "median_s"), r.verdict or "the original")
+    return {"name": r.recipe.label, "line": line}
 
 
 def _graph(graph: GraphPart | None) -> dict[str, str] | None:

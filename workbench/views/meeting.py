@@ -7,6 +7,7 @@ shows in all of them within seconds.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ def meeting(study: Any = None, *, model: Any = None, goal: Goal | None = None) -
     return Meeting(found, model=known, goal=goal)
 
 
+def _is_app() -> bool:
+    """Whether this kernel serves an app and not a notebook."""
+    return os.environ.get("SERVER_SOFTWARE", "").lower().startswith("voila")
+
+
 class Meeting(Pane):
     """The steps: question, baseline, what was tried, trade-off with a budget slider, graph, recommendation.
 
@@ -65,16 +71,18 @@ class Meeting(Pane):
 
     Attributes:
         at: index of the step that is shown.
+        whole: whether it fills the window; served as an app (Voila) it does from the start.
     """
 
     _esm = "\n".join([report_page.source("plot.js"), report_page.source("deck.js"), theme.esm("meeting")])
     sheet = t.Unicode().tag(sync=True)
     html = t.Unicode().tag(sync=True)
     at = t.Int(0).tag(sync=True)
+    whole = t.Bool(False).tag(sync=True)
 
     def __init__(self, study: Study, *, model: Any = None, goal: Goal | None = None) -> None:
         sheet = "\n".join([report_page.source("report.css"), report_page.source("deck.css")])
-        super().__init__(self._on_click, sheet=sheet)
+        super().__init__(self._on_click, sheet=sheet, whole=_is_app())
         self.study, self._model, self._goal = study, model, goal
         self._marshal, self._seen, self._told = Marshal(), -1, None
         self._graph: tuple[str, GraphPart] = ("", _READING)

@@ -21,7 +21,6 @@ export default {
   render({ model, el }) {
     el.classList.add("wb-meeting");
     const host = h("div", { class: "wb-meeting-host", "data-lm-suppress-shortcuts": "true" });
-    host.style.cssText = "display: block; width: 100%; aspect-ratio: 1600 / 950; max-height: calc(100vh - 60px); min-height: 420px;";
     const shadow = host.attachShadow({ mode: "open" });
     el.append(host);
     let deck = null;
@@ -30,6 +29,13 @@ export default {
       const dark = said === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : said === "false";
       host.dataset.theme = dark ? "dark" : "light";
       frameTheme(shadow, dark);
+    };
+    const embed = () => {
+      const whole = model.get("whole"), place = whole ? document.body : el; // a notebook's panes would clip it
+      if (host.parentNode !== place) place.append(host);
+      host.style.cssText = whole ? "display: block; position: fixed; inset: 0; z-index: 1000;"
+        : "display: block; width: 100%; aspect-ratio: 1600 / 950; max-height: calc(100vh - 60px); min-height: 420px;";
+      for (const button of shadow.querySelectorAll("[data-whole]")) button.textContent = whole ? "Page" : "Window";
     };
     const draw = () => {
       const focused = Boolean(shadow.activeElement), budgets = deck ? deck.plots.map((p) => p.budget && p.budget.state) : [];
@@ -41,17 +47,22 @@ export default {
       for (const button of shadow.querySelectorAll("[data-save]")) {
         button.addEventListener("click", () => model.send({ type: "save", kind: button.dataset.save }));
       }
+      for (const button of shadow.querySelectorAll("[data-whole]")) {
+        button.addEventListener("click", () => { model.set("whole", !model.get("whole")); model.save_changes(); });
+      }
       restyle();
-      if (focused) node.focus({ preventScroll: true });
+      embed();
+      if (focused || model.get("whole")) node.focus({ preventScroll: true });
     };
     const onFile = (message, buffers) => { if (message.type === "file") download(message.name, buffers[0]); };
     const step = () => { if (deck) deck.go(model.get("at"), false); };
     model.on("change:html", draw);
     model.on("change:at", step);
+    model.on("change:whole", embed);
     model.on("msg:custom", onFile);
     const themes = new MutationObserver(restyle);
     themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
     draw();
-    return () => { model.off("change:html", draw); model.off("change:at", step); model.off("msg:custom", onFile); themes.disconnect(); if (deck) deck.close(); };
+    return () => { model.off("change:html", draw); model.off("change:at", step); model.off("change:whole", embed); model.off("msg:custom", onFile); themes.disconnect(); host.remove(); if (deck) deck.close(); };
   },
 };
