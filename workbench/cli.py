@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from .errors import WorkbenchError
 
 # A command is a module below ``workbench.commands`` with HELP, add_arguments(parser) and run(args) -> (data, text).
-COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "leak", "report", "study",
+COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "load", "leak", "report", "study",
             "doctor")
 
 
