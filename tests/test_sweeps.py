@@ -213,6 +213,10 @@ def test_the_commands_print_text_and_json(tmp_path, capsys):
     assert len(told["scenarios"]) == len(sweeps.SCENARIOS)
     assert cli.main(["sweep", "mlp", "--threads", "one"]) == 2 and "--threads 'one'" in capsys.readouterr().err
     assert cli.main(["sweep", "mlp", "--budget-ms", "-1"]) == 2
+    assert cli.main(["load", model, "--clients", "2", "--seconds", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [n["clients"] for n in told["levels"]] == [1, 2] and told["levels"][1]["gain_interval"][0] > 0
+    assert cli.main(["load", model, "--clients", "many"]) == 2 and "--clients 'many'" in capsys.readouterr().err
 
 
 def test_physical_threads_are_among_the_default_counts(engine):

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from .errors import WorkbenchError
 
 # A command is a module below ``workbench.commands`` with HELP, add_arguments(parser) and run(args) -> (data, text).
-COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "load", "leak", "report", "study",
-            "doctor")
+COMMANDS = ("inspect", "measure", "compare", "diff", "apply", "tune", "profile", "sweep", "load", "leak",
+            "report", "study", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
