@@ -153,6 +153,11 @@ class Engine:
                 done += run.run()
         return done
 
+    @property
+    def busy(self) -> bool:
+        """Whether a measurement, or a warming in the background, goes on."""
+        return self._pool.working
+
     def alone(self, cancel: threading.Event | None = None):
         """A context in which no measurement and no warming of this engine runs, for a profile."""
         return self._pool.exclusive(cancel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from . import feeds as feed_names
@@ -72,7 +73,11 @@ def where_time_goes(model: Any, recipe: Recipe | None = None, data: Any = None, 
         Cancelled: ``cancel`` was set.
     """
     tell = on_line or (lambda line: None)
-    with sources.engine(model, data) as engine, engine.alone(cancel):
+    with ExitStack() as stack:
+        engine = stack.enter_context(sources.engine(model, data))
+        if engine.busy:
+            tell("waiting for what is being measured or prepared")
+        stack.enter_context(engine.alone(cancel))
         done = engine.complete(recipe or Recipe())
         built = variant.build(engine.model, done, engine.dataset, cache=engine.cache, cancel=cancel)
         feeds = engine.dataset.evaluation.feeds(done.batch, _FEEDS * done.batch)

@@ -90,6 +90,7 @@ class Dashboard:
 
     def close(self) -> None:
         """Ends the worker processes; the study stays."""
+        self.profile.close()
         self.session.close()
         self.graph.close()
 

@@ -61,6 +61,11 @@ class ProfilePane:
         _put(self._timing, panes.timing(result, baseline, raw, base_raw))
         self._draw()
 
+    def close(self) -> None:
+        """Ends a profile that runs."""
+        if self._cancel is not None:
+            self._cancel.set()
+
     def _draw(self) -> None:
         found = self._known.get(self._result.run_id) if self._result else None
         _put(self._nodes, why(self._result, self._baseline, found) + (nodes(found) if found else ""))
