@@ -103,10 +103,11 @@ def _size(r: Result, base: Result | None) -> str:
 
 
 def _overlaps(chosen: Point, report: Report) -> list[str]:
-    """Variants that may be as fast: their intervals overlap, so the order between them is not proven."""
-    high = chosen.latency_interval_s[1]
+    """Variants that meet the goal and may be as fast: the intervals overlap, so their order is not proven."""
+    low, high = chosen.latency_interval_s
     near = [p.name for p in report.shown.points
-            if p is not chosen and p.latency_interval_s[0] <= high and not p.is_baseline]
+            if p is not chosen and not p.is_baseline and p.latency_interval_s[0] <= high
+            and p.latency_interval_s[1] >= low and not report.goal.unmet(report.results[p.key])]
     if not near:
         return []
     verb = "is" if len(near) == 1 else "are"
