@@ -18,7 +18,20 @@ from ...results import Result
 from .. import frames, opening, panes
 from ..opening import FORMAT_TITLES
 from ..show import show
-from . import edge, graphs, handing, pages, profiles, quantize, scale, searching, serving, shared, training
+from . import (
+    edge,
+    graphs,
+    handing,
+    pages,
+    profiles,
+    quantize,
+    scale,
+    searching,
+    serving,
+    shared,
+    spread,
+    training,
+)
 from .variants import Variants
 from .work import Task, Work
 
@@ -237,6 +250,10 @@ class Bench:
     def load(self, recipe: Recipe, clients: Sequence[int] = (1, 2, 4)) -> Work:
         """See :func:`workbench.views.notebook.edge.load`."""
         return edge.load(self, recipe, clients)
+
+    def spread(self, cluster: str | None = None, workers: int = 2, minutes: float = 2.0, **goal: Any) -> Work:
+        """See :func:`workbench.views.notebook.spread.tune`."""
+        return spread.tune(self, cluster, workers, minutes, **goal)
 
     def memory(self) -> Work:
         """Memory, artefact and load time of everything in the study, after the work above is done."""
