@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.test_study import result
 from workbench import fidelity, recipe
 from workbench.errors import InputError, MissingError
 from workbench.export import bundle
@@ -17,6 +18,7 @@ from workbench.model import ModelFormat as F
 from workbench.model import load
 from workbench.runtimes import _common, _onnxruntime, _openvino, _torch, registry
 from workbench.runtimes.base import SessionRequest
+from workbench.study import Study
 
 RNG = np.random.default_rng(5)
 FREE_WIDTH = np.random.default_rng(1).random((1, 1, 64, 96), dtype=np.float32)
@@ -302,18 +304,14 @@ def test_a_bundle_predicts_without_the_workbench(name, torch_files, tmp_path):
     complete = variant.complete(model, recipe.make(runtime=name, threads=1))
     built = variant.build(model, complete, None, cache=variant.Cache(tmp_path / "cache"), progress=None, cancel=None)
     folder = tmp_path / "bundle"
-    folder.mkdir()
-    artefact = load(built.model.path)
-    config = bundle._config(artefact, model, complete, f"model{artefact.path.suffix}")
-    bundle._copy_model(artefact.path, folder / config["model"])
-    (folder / "predict.py").write_text(
-        bundle._predictor(name).replace(bundle._MARK, f"CONFIG: dict = {bundle._literal(config)}"))
-    np.save(folder / "image.npy", image)
+    made = result(recipe=complete, artefact=str(built.model.path), model_sha256=model.sha256)
+    bundle.write(made, model, folder, Study())
+    np.save(tmp_path / "image.npy", image)
     code = ("import numpy as np, sys\nfrom predict import Predictor\nassert 'workbench' not in sys.modules\n"
-            f"out = Predictor().run({{{model.inputs[0].name!r}: np.load('image.npy')}})\n"
-            f"np.save('out.npy', out[{model.outputs[0].name!r}])")
+            f"out = Predictor().run({{{model.inputs[0].name!r}: np.load('../image.npy')}})\n"
+            f"np.save('../out.npy', out[{model.outputs[0].name!r}])")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, capture_output=True)
-    assert np.allclose(np.load(folder / "out.npy"), torch_files["wanted"], atol=1e-4)
+    assert np.allclose(np.load(tmp_path / "out.npy"), torch_files["wanted"], atol=1e-4)
 
 
 def test_the_packages_that_bundles_name_are_those_imported():

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.pass_parts import conv_net
 from tests.test_study import result
 from workbench import bundled, datasets
+from workbench import model as models
+from workbench import recipe as recipes
 from workbench.errors import InputError
 from workbench.results import Fidelity
 from workbench.search import Goal, tune
@@ -159,20 +162,35 @@ def test_an_impossible_goal_exits_3_with_a_bundle_and_the_constraint(tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_leaves_a_bundle_that_is_whole(tmp_path):
-    folder = tmp_path / "b"
-    process = subprocess.Popen([sys.executable, "-m", "workbench", "tune", "mlp", "--minutes", "5", "-o", str(folder)],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while "[" not in (line := process.stderr.readline()):
-        assert line or process.poll() is None
-    deadline = time.monotonic() + 30
-    while not (folder / "measurement.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_kill_loses_neither_the_best_nor_a_trial_and_a_second_call_repeats_none(tmp_path):
+    """``kill -9`` in a search: the bundle runs, every trial that was told is kept, resuming measures others."""
+    folder, model = tmp_path / "b", models.load(conv_net(tmp_path / "m.onnx"))
+    np.savez(tmp_path / "d.npz", image=np.random.default_rng(0).normal(size=(96, 3, 12, 12)).astype("f4"))
+    told = [tmp_path / "m.onnx", "--data", tmp_path / "d.npz", "--fidelity", 0.9, "--runtimes", "onnxruntime",
+            "-o", folder]
+    process = subprocess.Popen([sys.executable, "-m", "workbench", "tune", *map(str, told), "--minutes", "5"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               env={**os.environ, "WORKBENCH_QUICK": "1"})
+    lines = []
+    while len(lines) < 4 and (line := process.stderr.readline()):
+        lines += [line] if line.startswith("[") else []
+    time.sleep(0.7)  # in the middle of the next trial
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert json.loads((folder / "measurement.json").read_text())["final"] is False
+    evidence = json.loads((folder / "measurement.json").read_text())
     done = subprocess.run([sys.executable, "predict.py"], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0 and "probabilities" in done.stdout
+    assert evidence["final"] is False and done.returncode == 0 and "probabilities" in done.stdout
+    study = Study(folder / "study.sqlite")
+    before = {r.recipe.key: r for r in study.results(model.sha256) if finished(r)}
+    assert len({r.recipe.label for r in before.values()} & {x.split("] ")[1].split(": ")[0] for x in lines}) >= 3
+    good = [r for r in before.values() if r.status == "ok" and r.fidelity.metric >= 0.9]
+    assert evidence["result"]["ratio"] <= 1.001 * min(r.ratio for r in good)
+    study.close()
+    again = shell(*told, "--minutes", "0.15", "--json")
+    trials = json.loads(again.stdout)["trials"]
+    repeated = [t for t in trials if recipes.from_dict(t["recipe"]).key in before and not t["reused"]]
+    assert again.returncode == 0 and trials and not repeated
+    assert json.loads((folder / "measurement.json").read_text())["final"] is True
 
 
 def test_bundle_is_not_written_over_other_files(tmp_path):

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, WorkbenchError
 from ..feeds import match
 from ..formats import inspect
 from ..model import Model, ModelFormat, load
@@ -18,7 +18,8 @@ from ..recipe import Recipe
 from ..results import Result
 from ..results_json import plain, to_dict
 from ..runtimes import registry
-from ..study import Study
+from ..search.split import role
+from ..study import Run, Study
 
 if TYPE_CHECKING:
     from ..search import Outcome
@@ -74,7 +75,10 @@ def write(result: Result, original: Model, folder: Path, study: Study, *, outcom
     _put(folder / "requirements.txt", _requirements(recipe, artefact))
     _put(folder / "recipe.yaml", recipe.to_yaml())
     _put(folder / "predict.py", template.replace(_MARK, f"CONFIG: dict = {_literal(config)}"))
-    _put(folder / "measurement.json", json.dumps(_measurement(result, study, artefact, final, outcome), indent=1))
+    evidence = _measurement(result, study, artefact, final, outcome)
+    if final:
+        evidence["report"] = _report(result, original, folder, study, outcome)
+    _put(folder / "measurement.json", json.dumps(evidence, indent=1))
     _sweep(folder, keep=name)
     return folder
 
@@ -126,6 +130,29 @@ def _measurement(result: Result, study: Study, artefact: Model, final: bool, out
         data |= {"sentence": outcome.sentence, "met": outcome.met, "unmet": outcome.unmet,
                  "trials": len(outcome.trials), "baseline": to_dict(outcome.baseline)}
     return plain(data)
+
+
+def _report(result: Result, original: Model, folder: Path, study: Study, outcome: Outcome | None) -> str:
+    """Writes report.html about the variant and what it was chosen from; why not, where there is nothing to report."""
+    from .report import write_report
+
+    def data(run: Run) -> str:
+        return run.result.data_sha256
+
+    own = [run for run in study.runs() if run.result.model_sha256 == result.model_sha256
+           and run.result.machine == result.machine and role(data(run))[0] == role(result.data_sha256)[0]]
+    part = Study()
+    part.add_many(sorted(own, key=lambda run: data(run) == result.data_sha256))  # a report is about the newest data
+    for sha, description in study.models().items():
+        part.remember_model(sha, description)
+    try:
+        write_report(part, folder / "report.html", model=original, choose=result.run_id,
+                     goal=outcome.goal if outcome else None)
+    except WorkbenchError as error:
+        return str(error)
+    finally:
+        part.close()
+    return "report.html"
 
 
 def _put(path: Path, text: str) -> None:
