@@ -153,6 +153,10 @@ def test_the_view_measures_in_the_background(engine):
     view.wait()
     assert view.sweep.complete and view.sweep.cells[0].measured and view.button.description == "All measured"
     assert "ONNX Runtime" in view.answer.value
+    view.load_button.click()
+    assert view.load_button.disabled and view.button.description == "Cancel"
+    view.wait()
+    assert "to one client" in view.loaded.value and not view.load_button.disabled
 
 
 def test_the_heat_map_says_everything_in_the_cell_or_on_hover():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -11,6 +12,8 @@ import ipywidgets
 from .. import sources, sweeps, units
 from ..engine import Engine
 from ..errors import Cancelled, WorkbenchError
+from ..loads import load_test
+from ..recipe import Recipe
 from ..study import Study
 from ..sweeps import SCENARIOS, Cell, Scenario, Sweep
 from .figures import _escape
@@ -61,14 +64,20 @@ class SweepView(Card):
             style={"description_width": "auto"}, layout={"width": "22em"})
         self._budget_line = ipywidgets.HTML()
         self.button = ipywidgets.Button(layout={"width": "auto"})
-        self.answer, self._status = line(), ipywidgets.HTML()
+        self.load_button = ipywidgets.Button(
+            description="Serve several clients", layout={"width": "auto"},
+            tooltip="Throughput of the choice with 1, 2 and 4 requests in flight, beside its single stream")
+        self.answer, self._status, self.loaded = line(), ipywidgets.HTML(), line()
         self._setting = False
-        above = [self.scenario, self.slider, self._budget_line, *([self.button, self._status] if engine else [])]
+        measuring = [self.button, self.load_button, self._status] if engine else []
+        above = [self.scenario, self.slider, self._budget_line, *measuring]
         super().__init__(lambda view: heat_figure(heat_map(self.sweep, self.budget_s), view),
-                         above=(self.answer, ipywidgets.HBox(above)), height=height_of(heat_map(sweep)))
+                         above=(self.answer, ipywidgets.HBox(above)), below=(self.loaded,),
+                         height=height_of(heat_map(sweep)))
         self.scenario.observe(lambda _: self._chose(), "value")
         self.slider.observe(lambda _: self._moved(), "value")
         self.button.on_click(lambda _: self.stop() if self._thread else self.start())
+        self.load_button.on_click(lambda _: self.load())
         self._tell()
         self._draw_button()
 
@@ -93,8 +102,17 @@ class SweepView(Card):
         """Measures the open cells in the background, best guess first."""
         if self._engine is None or self._thread is not None:
             return
+        self._begin(self._sweep)
+
+    def load(self) -> None:
+        """Puts the choice under the load of 1, 2 and 4 clients, in the background."""
+        if self._engine is not None and self._thread is None and self.best is not None:
+            self._begin(self._load, self.best.recipe)
+
+    def _begin(self, work: Callable[..., None], *args: Any) -> None:
         self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(self._cancel,), daemon=True, name="sweep")
+        self._thread = threading.Thread(target=self._guarded, args=(work, *args, self._cancel), daemon=True,
+                                        name="sweep")
         self._thread.start()
         self._draw_button()
 
@@ -147,13 +165,22 @@ class SweepView(Card):
         idle = f"Measure {left} cell{'s' if left > 1 else ''}" if left else "All measured"
         self.button.description = "Cancel" if self._thread else idle
         self.button.disabled = not left and not self._thread
+        self.load_button.disabled = self._thread is not None or self.best is None
 
-    def _work(self, cancel: threading.Event) -> None:
+    def _sweep(self, cancel: threading.Event) -> None:
+        sweeps.sweep(self._engine, **self._grid, cancel=cancel,
+                     on_cell=lambda cell, done, total: self._marshal(self._arrived, cell, done, total),
+                     on_progress=lambda p: self._marshal(self._progressed, p.line) if not p.partial else None)
+
+    def _load(self, recipe: Recipe, cancel: threading.Event) -> None:
+        found = load_test(self._engine, recipe, cancel=cancel,
+                          on_line=lambda text: self._marshal(self._progressed, text))
+        self._marshal(lambda: setattr(self.loaded, "value", _escape(found.sentence)))
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         said = ""
         try:
-            sweeps.sweep(self._engine, **self._grid, cancel=cancel,
-                         on_cell=lambda cell, done, total: self._marshal(self._arrived, cell, done, total),
-                         on_progress=lambda p: self._marshal(self._progressed, p.line) if not p.partial else None)
+            work(*args)
         except Cancelled:
             pass
         except WorkbenchError as error:
