@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,14 @@ def shrink(model: Any, found: Map, removed: np.ndarray, *, fresh: bool = False) 
         cause = " ".join(str(error).split())[:200]
         raise NotApplicable(f"Keras cannot rebuild this model with fewer filters: {cause}") from None
     return made
+
+
+def save(network: Any, path: Path) -> Path:
+    """Writes a network for inference only: without optimizer and loss, which other programs need not know."""
+    import keras
+
+    keras.Model(network.input, network.output, name=network.name).save(path)
+    return path
 
 
 def _edit(model: Any, config: dict[str, Any], found: Map, kept: Any) -> None:

@@ -78,9 +78,7 @@ class KerasDistill(Pass):
                                        temperature=settings.temperature)
         before = _judged(keras, teacher, taught, settings)
         fitted = _training.fit(keras, student, taught.lessons, settings, context, compile_with=taught.compile_with)
-        path = context.workdir / "model.keras"
-        student.compile()
-        student.save(path)
+        path = _keras_shrink.save(student, context.workdir / "model.keras")
         details = {**summary(teacher, student, chosen), "teacher": before, "training": fitted.curves}
         first, *others = lines(details)
         right = before.get("val_accuracy")

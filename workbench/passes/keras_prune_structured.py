@@ -87,9 +87,7 @@ class KerasPruneStructured(Pass):
         network = _keras_shrink.shrink(original, found, removed)
         taught = _keras_teaching.teach(original, context, specs, settings, alpha=settings.teacher, temperature=2.0)
         fitted = _training.fit(keras, network, taught.lessons, settings, context, compile_with=taught.compile_with)
-        path = context.workdir / "model.keras"
-        network.compile()
-        network.save(path)
+        path = _keras_shrink.save(network, context.workdir / "model.keras")
         details = {**summary(original, network, chosen), "training": fitted.curves}
         kept = [f"kept whole: {layer}, because {why}" for layer, why in list(found.why_frozen().items())[:_SHOWN]
                 if layer not in original.output_names and not any(layer in g.layers for g in groups)]
