@@ -89,7 +89,7 @@ def test_a_transformer_gets_narrower_everywhere(tmp_path):
 
 def test_soft_answers_at_a_temperature_are_those_of_the_formula():
     said, soft = np.array([[0.2, 0.5, 0.3]], "float32"), np.array([[0.1, 0.7, 0.2]], "float32")
-    loss = _keras_teaching._loss("labels", 0.5, 2.0)(np.concatenate([[[1.0]], soft], 1), said)
+    loss = _keras_teaching._loss("labels", 0.5, 2.0)(np.concatenate([[[1.0]], soft], 1).astype("float32"), said)
 
     def heated(p):
         q = p ** (1 / 2.0)
