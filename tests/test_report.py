@@ -52,6 +52,8 @@ def expected(results, attrs):
     """The study's value for a ``<data>`` element, found again without the report's code."""
     if attrs["data-run"] == "study":
         timed = [r for r in results if r.median_s is not None]
+        if attrs["data-field"] == "more":
+            return len(results) - 9
         return {"variants": len(timed) - 1, "runs": len(timed), "narrow": sum(r.stopped == "narrow" for r in timed),
                 "failed": sum(r.status == "failed" for r in results),
                 }.get(attrs["data-field"], sum(r.verdict == attrs["data-field"] for r in timed))
@@ -214,6 +216,22 @@ def test_other_machines_and_models_stay_out(tmp_path):
         report_data.gather(study, model=dataclasses.replace(model, sha256="another"))
     found = report_data.gather(study, model=model)
     assert {r.machine for r in found.results.values()} == {"machine-two"}  # the newest run decides
+
+
+def test_a_large_study_stays_one_handy_file(tmp_path):
+    from workbench import recipe
+
+    study, model = filled(tmp_path)
+    for i in range(1, 101):
+        many = recipe.make("onnx-int8-static", runtime="onnxruntime", threads=i + 2)
+        study.add(result(many, 2e-3 * (1 + i / 50), ratio=0.3, verdict="faster", model_sha256=model.sha256,
+                         is_baseline=False, fidelity=fidelity(0.8, -0.11)), f"s{i}")
+    found = report_data.gather(study)
+    assert len(found.shown.points) == report_data.MOST and found.left_out == 106 - report_data.MOST
+    assert found.chosen.key == INT8.key and found.shown.baseline
+    html = report.render(found, None)
+    assert len(html) < 2_000_000 and bare_numbers(Page(html)) == []
+    assert "left out here" in html
 
 
 def test_what_a_search_tried_is_listed_apart(tmp_path):

@@ -14,6 +14,9 @@ from ..study import Study
 from ..views import budget, frames
 from ..views.frames import Point, Row, Tradeoff
 
+MOST = 80  # variants that a report holds; of more, those nearest to the front are kept
+_RANKS = {"front": 0, "undecided": 1}
+
 
 class Report(NamedTuple):
     """Everything that is shown, nothing formatted.
@@ -29,6 +32,7 @@ class Report(NamedTuple):
         goal: what 'recommended' means.
         by_time: picks for a limit on the time of one run.
         by_loss: picks for a limit on the loss.
+        left_out: variants of the study that are not shown, all behind the front.
         screened: results of the search that led here, measured on other samples.
     """
 
@@ -42,6 +46,7 @@ class Report(NamedTuple):
     goal: Goal
     by_time: tuple[budget.Step, ...]
     by_loss: tuple[budget.Step, ...]
+    left_out: int = 0
     screened: tuple[Result, ...] = ()
 
     @property
@@ -89,8 +94,10 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     group = [r for r in found if (r.model_sha256, r.data_sha256, r.machine)
              == (last.model_sha256, last.data_sha256, last.machine)]
     batch = _batch([r for r in group if r.median_s is not None])
-    shown = frames.tradeoff(group, batch=batch, machine=last.machine)
-    results = {r.recipe.key: r for r in group if r.recipe.batch == batch}
+    everything = frames.tradeoff(group, batch=batch, machine=last.machine)
+    shown = _bounded(everything)
+    kept = {p.key for p in shown.points} | {f.key for f in shown.failures}
+    results = {r.recipe.key: r for r in group if r.recipe.key in kept}
     goal = goal.with_default(not shown.is_random) if goal else budget.default_goal(results.values())
     chosen = _named(shown, results, choose) if choose else budget.recommended(shown, results, goal)
     about = study.models().get(last.model_sha256) or {"name": "model", "format": ""}
@@ -98,7 +105,15 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     return Report(
         model=about, original=original, data_name=_data_name(original, last, about), shown=shown,
         rows=frames.rows(results.values(), shown), results=results, chosen=chosen, goal=goal,
-        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last))
+        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last)[:MOST],
+        left_out=len(everything.points) - len(shown.points))
+
+
+def _bounded(shown: Tradeoff) -> Tradeoff:
+    """At most :data:`MOST` points and failures: the baseline, the front, then what comes nearest."""
+    order = sorted(shown.points, key=lambda p: (not p.is_baseline, _RANKS.get(p.standing, 2), p.latency_s))
+    kept = {p.key for p in order[:MOST]}
+    return shown._replace(points=tuple(p for p in shown.points if p.key in kept), failures=shown.failures[:MOST])
 
 
 def _batch(timed: list[Result]) -> int:

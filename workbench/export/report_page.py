@@ -25,6 +25,7 @@ from .report_graph import GraphPart
 from .report_numbers import Annotator, number, span
 
 TEMPLATES = Path(__file__).parent / "templates"
+FEW_ROWS = 9  # on a slide
 FEW = "too few samples"
 SLIDE_PLOT = (1240, 520, 19)  # width, height, font size
 
@@ -46,6 +47,7 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
     """All that the templates name."""
     told = _annotator(report)
     key = report.chosen.key if report.chosen else ""
+    rows = [row(r, report) for r in report.rows]
     size = dict(zip(("width", "height", "font_size"), SLIDE_PLOT, strict=True)) if slides else {}
     return {
         "title": str(report.model.get("name", "model")), "source": source, "about": _about(report),
@@ -61,7 +63,7 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "big": big(report), "base_big": base_big(report),
         "base_facts": [fact for fact in _facts(report.baseline or report.result)[1:] if fact[1] != FEW],
         "whatif": what_if(report, told),
-        "rows": [row(r, report) for r in report.rows], "screened": [_screened(r) for r in report.screened],
+        "rows": rows, "few": _few(rows), "more": _more(rows), "screened": [_screened(r) for r in report.screened],
         "quality": "accuracy, %" if report.shown.quality_name == "accuracy" else "cosine to the original",
         "labelled": report.shown.quality_name == "accuracy", "chosen": report.focus if report.chosen else None,
         "recipe": report.result.recipe.to_yaml() if report.chosen else "", "graph": _graph(graph),
@@ -69,6 +71,18 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "machine": _machine(report), "runs": [_run(r, report) for r in report.results.values()],
         "notes": _notes(report),
     }
+
+
+def _few(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What fits on a slide: the recommended variant and the original always, then the fastest."""
+    kept = [r for r in rows if r["chosen"] or r["is_baseline"]]
+    kept += [r for r in rows if r not in kept][:FEW_ROWS - len(kept)]
+    return [r for r in rows if r in kept]
+
+
+def _more(rows: list[dict[str, Any]]) -> Markup | str:
+    left = len(rows) - FEW_ROWS
+    return Markup("and {} more in the report").format(numbers.derived(left, "more", str(left))) if left > 0 else ""
 
 
 def _annotator(report: Report) -> Annotator:
@@ -91,7 +105,7 @@ def _counts(report: Report) -> dict[str, Markup]:
     runs = [r for r in report.results.values() if r.median_s is not None]
     found = {"variants": len(verdicts) - (report.baseline is not None), "runs": len(runs),
              "narrow": sum(r.stopped == "narrow" for r in runs), "failed": len(report.shown.failures),
-             **{v: verdicts.count(v) for v in ("faster", "slower", "undecided")}}
+             "left_out": report.left_out, **{v: verdicts.count(v) for v in ("faster", "slower", "undecided")}}
     return {str(n): numbers.derived(n, field, str(n)) for field, n in found.items()}
 
 

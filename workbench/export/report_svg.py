@@ -18,6 +18,7 @@ from ..views.sentences import headline
 
 WIDTH, HEIGHT = 780, 410
 _LABELS = 14  # most direct labels
+_CROWD = 9  # points; of more, only those on the front are named
 _INKS = {"ink": theme.INK, "muted": theme.MUTED, "grid": theme.GRID, "rule": theme.RULE, "ground": theme.GROUND}
 _SHAPES = {
     "square": "M-.86-.86H.86V.86H-.86Z", "diamond": "M0-1.2 1.2 0 0 1.2-1.2 0Z", "triangle-up": "M0-1.15 1.05.8H-1.05Z",
@@ -85,7 +86,7 @@ def standalone(svg: str, mode: str) -> str:
 
 def _width(text: str) -> float:
     """About how wide a text is, in font sizes."""
-    return sum(0.27 if c in "iltfjrI1 .:," else 0.56 for c in text)
+    return sum(0.27 if c in "iltfjrI1 .:," else 0.68 if c.isupper() else 0.56 for c in text)
 
 
 def _fill(precision: str, verdict: str) -> str:
@@ -201,17 +202,25 @@ class _Plot:
     def _texts(self) -> str:
         """Direct labels, the most important first, joined by a thin line where they had to move away."""
         order = sorted(self.points, key=lambda p: (p.key != self.selected, not p.is_baseline, p.standing != "front"))
+        if len(order) > _CROWD:
+            order = [p for p in order if p.standing == "front" or p.key == self.selected or p.is_baseline]
         order = order[:_LABELS]
         size = self.view.font_size - 0.5
         anchors = [labels.Anchor(*self.axes.pixel(p), self.axes.diameter(p) / 2 + (7 if p.key == self.selected else 1),
                                  figures._label(p), p.standing != "dominated") for p in order]
         busy = [bar for p in order for bar in self.axes.bars(p)]
+        busy += [self._around(p) for p in self.points if p not in order]
         placed = labels.place(anchors, self.axes.width, self.axes.height, size, busy)
         parts = []
         for p, anchor, spot in zip(order, anchors, placed, strict=True):
             if spot.fits:
                 parts.append(self._text(p, anchor, spot, size))
         return f'<g pointer-events="none">{"".join(parts)}</g>'
+
+    def _around(self, p: Point) -> labels.Box:
+        """The area of a point that has no label of its own."""
+        (x, y), r = self.axes.pixel(p), self.axes.diameter(p) / 2 + 2
+        return labels.Box(x - r, y - r, x + r, y + r)
 
     def _text(self, p: Point, anchor: labels.Anchor, spot: labels.Placed, size: float) -> str:
         box = spot.box

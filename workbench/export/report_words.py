@@ -66,9 +66,10 @@ def tried(report: Report) -> str:
     others = [p for p in report.shown.points if not p.is_baseline]
     counts = [(sum(p.verdict == v for p in others), v) for v in ("faster", "slower", "undecided")]
     told = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
-    failed = len(report.shown.failures)
+    failed, left = len(report.shown.failures), report.left_out
     text = f"{len(others)} variant{'' if len(others) == 1 else 's'} beside the original: {told or 'none timed'}"
-    return f"{text}, {failed} failed." if failed else f"{text}."
+    text = f"{text}, {failed} failed." if failed else f"{text}."
+    return f"{text} {left} more of the study are behind the front and left out here." if left else text
 
 
 def advice(report: Report) -> list[str]:
@@ -214,7 +215,7 @@ def _machine(report: Report) -> list[str]:
 
 def _coverage(report: Report) -> list[str]:
     threads = sorted({r.recipe.threads for r in report.results.values()})
-    many = ", ".join(str(n) for n in threads)
+    many = ", ".join(map(str, threads)) if len(threads) < 5 else f"{threads[0]} to {threads[-1]}"
     text = (f"Only batch {report.shown.batch} with {many} thread{'' if threads == [1] else 's'} is compared here; "
             "larger batches and other thread counts have an order of their own.")
     if report.shown.others:
