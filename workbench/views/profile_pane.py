@@ -147,7 +147,7 @@ def _row(row: Any, under: Any, widest: float) -> str:
     if under is not None and under.percent is not None:
         limit = f"{under.percent:.0f} % <span class='wb-dim'>{under.bound.kind}</span>"
     stands = panes.escape(f"{row.name}: stands for {', '.join(row.nodes)}" if row.nodes else row.name, quote=True)
-    return (f"<tr><td><span class='wb-bar' style='width:{100 * row.share / (widest or 1):.0f}%'></span></td>"
+    return (f"<tr><td><span class='wb-share' style='width:{100 * row.share / (widest or 1):.0f}%'></span></td>"
             f"<td>{panes.escape(row.op)}</td><td title='{stands}'>{panes.escape(row.name)}</td>"
             f"<td>{units.duration(row.median_s)}</td><td class='wb-dim'>{units.duration(low)} to "
             f"{units.duration(high)}</td><td>{row.share:.1%}</td><td>{limit}</td></tr>")
