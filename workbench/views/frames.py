@@ -177,15 +177,16 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
         live: partial results of what is being measured; they replace stored ones of the same recipe.
         tried: results of the automatic search's screening, drawn faintly; any other result of the recipe goes first.
     """
-    stored = {r.recipe.key: r for r in results}
-    partial = {r.recipe.key: _with_known(r, stored.get(r.recipe.key)) for r in live}
-    rows = [*(r for key, r in stored.items() if key not in partial), *partial.values()]
-    usual = next((r.recipe.threads for r in rows if r.is_baseline), 0)
-    home = machine or (max(rows, key=lambda r: r.created).machine if rows else "")
-    here = [r for r in rows if r.machine == home]
+    results, live = list(results), list(live)
+    newest = max([*results, *live], key=lambda r: r.created, default=None)
+    home = machine or (newest.machine if newest else "")
+    stored = {r.recipe.key: r for r in results if r.machine == home}
+    partial = {r.recipe.key: _with_known(r, stored.get(r.recipe.key)) for r in live if r.machine == home}
+    here = [*(r for key, r in stored.items() if key not in partial), *partial.values()]
+    usual = next((r.recipe.threads for r in here if r.is_baseline), 0)
     same = [r for r in here if r.recipe.batch == batch]
     reference = _reference(same)
-    known = {r.recipe.key for r in rows}
+    known = {r.recipe.key for r in here}
     faint = [_point(r, False, usual, reference)._replace(standing="tried") for r in tried
              if r.recipe.key not in known and r.machine == home and r.recipe.batch == batch and r.status == "ok"]
     timed = [_point(r, r.recipe.key in partial, usual, reference) for r in same

@@ -1,0 +1,74 @@
+"""The tune pane in a real browser: limits, a live search, cancel, the recommendation, the bundle.
+
+The tests run in this order, on one page.
+"""
+
+import pytest
+
+from . import lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+IDLE = '[data-action="cancel"][aria-disabled="true"]'
+
+
+@pytest.fixture(scope="module")
+def board(page, lab_server):
+    lab.run_notebook(page, lab_server, "00_workbench.ipynb")
+    page.wait_for_selector(".wb-plot .main-svg")
+    page.evaluate("document.querySelector('.wb-root').scrollIntoView({block: 'start'})")
+    page.locator(".wb-tabs .lm-TabBar-tab", has_text="Tune").click()
+    page.wait_for_selector('[data-term="minutes"]')
+    return page
+
+
+def text(page, selector):
+    return " ".join(page.locator(selector).all_text_contents())
+
+
+def fill(page, term, value):
+    page.fill(f'[data-term="{term}"]', value)
+    page.keyboard.press("Tab")
+
+
+def test_a_wrong_limit_says_what_is_allowed_and_stops_the_button(board):
+    fill(board, "minutes", "0")
+    board.wait_for_selector('[data-action="tune"][aria-disabled="true"]')
+    board.wait_for_selector(".wb-term-bad")
+    fill(board, "minutes", "0.4")
+    board.wait_for_selector('[data-action="tune"][aria-disabled="false"]')
+    assert text(board, '[data-action="tune"]') == "Tune for 0.4 min"
+
+
+def test_search_is_live_and_ends_with_a_recommendation(board):
+    for runtime in ("tensorflow", "openvino", "torch"):
+        board.locator(f'[data-term="runtimes/{runtime}"]').uncheck(force=True)
+    board.click('[data-action="tune"]')
+    board.wait_for_selector(".wb-tune-now")
+    board.wait_for_selector(".wb-tried")
+    assert "left" in text(board, ".wb-tune-left") and text(board, ".wb-tune-now .wb-dim")
+    board.click('[data-choice="threads/1"]')  # the kernel answers while it searches
+    board.wait_for_selector('[data-choice="threads/1"]:checked')
+    board.wait_for_selector(IDLE)
+    board.wait_for_function("document.querySelector('.wb-tune-told').textContent.length > 20")
+    assert board.locator(".wb-row").count() >= 2 and "0.4" in text(board, '[data-action="tune"]')
+    lab.OUTPUT.mkdir(parents=True, exist_ok=True)
+    board.screenshot(path=lab.OUTPUT / "tune.png")
+
+
+def test_a_tried_row_selects_its_point_and_its_bundle_is_written(board):
+    board.locator(".wb-tried:not(.wb-tried-failed)").last.click()
+    board.wait_for_function("document.querySelector('[data-action=export]').getAttribute('aria-disabled') === 'false'")
+    board.click('[data-action="export"]')
+    board.wait_for_function("document.querySelector('.wb-bar .wb-line').textContent.includes('bundle written')")
+
+
+def test_cancel_ends_a_search_at_once(board):
+    fill(board, "minutes", "5")
+    board.wait_for_function("document.querySelector('[data-action=tune]').textContent.includes('5 min')")
+    board.click('[data-action="tune"]')
+    board.wait_for_selector(".wb-tune-now")
+    board.wait_for_function("document.querySelectorAll('.wb-tried').length >= 1")
+    board.click('[data-action="cancel"]')
+    board.wait_for_selector(IDLE, timeout=30_000)
+    assert board.watch.errors == [] and board.watch.outside == []
