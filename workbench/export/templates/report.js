@@ -4,6 +4,8 @@
   html.classList.add("js");
   document.querySelectorAll("figure.plot").forEach(mountPlot);
 
+  addEventListener("beforeprint", () => document.querySelectorAll(".asks details").forEach((node) => { node.open = true; }));
+
   const dark = () => (html.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const frames = () => {
     for (const frame of document.querySelectorAll("iframe")) {
