@@ -1,7 +1,8 @@
-"""Conversion to TFLite in float32, checked against the source on one sample."""
+"""Conversion to TFLite, in float32 or in the INT8 that a model was trained for; checked against the source."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..model import Model, ModelFormat
@@ -10,6 +11,7 @@ from . import _tflite
 from .base import Pass, PassContext, PassResult
 
 AGREES = 0.9999  # cosine to the source's output below which a conversion counts as wrong
+AGREES_INT8 = 0.95  # the same where training imitated INT8 and the result is INT8
 
 
 class TfliteConvert(Pass):
@@ -18,17 +20,24 @@ class TfliteConvert(Pass):
     name = "tflite-convert"
     title = "to TFLite"
     group = "convert"
-    summary = "Writes the model as TFLite in float32, for LiteRT on phones, boards and CPUs; names and batch stay."
+    summary = "Writes the model as TFLite, for LiteRT on phones, boards and CPUs; names and batch stay."
     accepts = _tflite.ACCEPTS
     produces = ModelFormat.TFLITE
     packages = _tflite.PACKAGES
 
     def apply(self, model: Model, settings: SettingsBase, context: PassContext) -> PassResult:
         """See :meth:`workbench.passes.base.Pass.apply`."""
-        done = _tflite.convert(model, context, _configure, least_cosine=AGREES)
-        notes = (f"{sum(done.ops.values())} operators", *done.notes) if done.ops else done.notes
+        trained = model.format == ModelFormat.KERAS2 and b"QuantizeWrapper" in Path(model.path).read_bytes()
+        done = _tflite.convert(model, context, _configure, least_cosine=AGREES_INT8 if trained else AGREES)
+        eight = sum(done.int8_ops.values())
+        count = f"{sum(done.ops.values())} operators" + (f", {eight} of them INT8 as trained" if eight else "")
+        notes = (count, *done.notes) if done.ops else done.notes
         return PassResult(done.path, self.produces, notes, done.details())
 
 
 def _configure(converter: Any, frozen: Any) -> None:
-    """The converter's defaults are float32."""
+    """The converter's defaults are float32; fake quantization of the training becomes real INT8."""
+    import tensorflow as tf
+
+    if any(node.op.startswith("FakeQuant") for node in frozen.graph.node):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
