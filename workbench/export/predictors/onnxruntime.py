@@ -37,7 +37,17 @@ class Predictor:
     def run(self, inputs):
         """One forward pass; arrays are keyed by the original model's input names, batch axis included."""
         feeds = {CONFIG["inputs"][n]: np.asarray(a, dtype=CONFIG["dtypes"][n]) for n, a in inputs.items()}
-        return dict(zip(CONFIG["outputs"], self._session.run(self._outputs, feeds), strict=True))
+        found = self._bound(feeds) if CONFIG["settings"].get("io_binding") else self._session.run(self._outputs, feeds)
+        return dict(zip(CONFIG["outputs"], found, strict=True))
+
+    def _bound(self, feeds):
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in self._outputs:
+            binding.bind_output(name, "cpu" if CONFIG["device"] == "cpu" else "cuda")
+        self._session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ class Predictor:
         self._settings = CONFIG["settings"]
         self._device = torch.device("cuda" if CONFIG["device"] == "gpu" else "cpu")
         torch.set_num_threads(CONFIG["threads"] or torch.get_num_threads())
+        try:
+            torch.set_num_interop_threads(self._settings.get("inter_threads", 1))
+        except RuntimeError:  # another predictor of this process has set it
+            pass
         path = str(Path(folder or Path(__file__).parent) / CONFIG["model"])
         if CONFIG["format"] == "torchscript":
             self._module = torch.jit.load(path, map_location=self._device).eval()
