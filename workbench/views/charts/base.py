@@ -36,9 +36,9 @@ def figure(title: str, subtitle: str = "", *, x: str = "", y: str = "", height: 
     below = f"<br><span style='color:{MUTED}'>{escape(subtitle)}</span>" if subtitle else ""
     head = f"<b>{escape(title)}</b>{below}"
     made.update_layout(
-        template=None, height=height, margin=dict(l=left, r=right, t=58 if subtitle else 40, b=bottom),
+        template=None, height=height, margin=dict(l=left, r=right, t=64 if subtitle else 44, b=bottom),
         title=dict(text=head, x=0, xref="container", xanchor="left", y=1, yref="container", yanchor="top",
-                   pad=dict(l=8, t=8), font=dict(size=14)),
+                   pad=dict(l=8, t=20), font=dict(size=14)),
         hovermode="closest", dragmode=False, showlegend=False, bargap=0.28,
         xaxis=dict(title=dict(text=x, standoff=8), fixedrange=True, type="log" if log_x else None),
         yaxis=dict(title=dict(text=y, standoff=8), fixedrange=True, type="log" if log_y else None))

@@ -42,7 +42,8 @@ def curves(runs: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     heights = apart([e[1] for e in ends], 0.085 * (high - low))
     for (x, value, name, hue), y in zip(ends, heights, strict=True):
         made.add_annotation(**label(x, y, f"{escape(name)} {value:.1f}{' %' if unit else ''}", hue))
-    made.update_layout(yaxis=dict(range=[low, high]), xaxis=dict(dtick=1 if max(e[0] for e in ends) < 12 else None))
+    made.update_layout(yaxis=dict(range=[low, high]), xaxis=dict(dtick=1 if max(e[0] for e in ends) < 12 else None,
+                                                               range=[-0.15, max(e[0] for e in ends) + 0.15]))
     return made
 
 
@@ -78,7 +79,7 @@ def answer(image: Any, rows: Sequence[tuple[str, float]], truth: str = "") -> go
         truth: the label, '' when unknown.
     """
     told = f"label: {truth}" if truth else "no label"
-    made = figure(f"The model says {rows[0][0]} ({rows[0][1]:.0%})", told, height=290,
+    made = figure(f"The model says {rows[0][0]} ({100 * rows[0][1]:.0f} %)", told, height=290,
                   left=16 if image is not None else 150, right=60)
     hues = [BLUE if name == truth else ORANGE if truth and i == 0 else RULE for i, (name, _) in enumerate(rows)]
     made.add_bar(y=[n for n, _ in rows], x=[100 * p for _, p in rows], orientation="h", xaxis="x2", yaxis="y2",

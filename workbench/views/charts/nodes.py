@@ -47,6 +47,7 @@ def operators(steps: Mapping[str, Mapping[str, int]]) -> go.Figure:
         made.add_annotation(x=n, y=name, text=f"<b>{n}</b>{change}", showarrow=False, xanchor="left", xshift=6)
     made.update_layout(barmode="stack", yaxis=dict(autorange="reversed", showgrid=False, ticks=""),
                        xaxis=dict(range=[0, 1.02 * most]))
+    _key(made, kinds)
     return made
 
 
@@ -100,6 +101,7 @@ def shares(profiles: Mapping[str, Profile]) -> go.Figure:
                      hovertemplate="end to end %{x:.3f} ms<extra></extra>")
     made.update_layout(barmode="stack", yaxis=dict(autorange="reversed", showgrid=False, ticks=""),
                        xaxis=dict(range=[0, 1.08 * most]))
+    _key(made, kinds)
     return made
 
 
@@ -121,7 +123,7 @@ def roof(found: Roofline, of: Limits) -> go.Figure:
         made.add_scatter(x=steps, y=[min(of.float32, s * rate) / 1e9 for s in steps], mode="lines", hoverinfo="skip",
                          line=dict(color=hue, width=1.6), name=name)
         made.add_annotation(x=math.log10(left), y=math.log10(left * rate / 1e9), text=f"{name} {units.size(rate)}/s",
-                            showarrow=False, xanchor="left", yanchor="bottom", yshift=4, font=dict(color=MUTED))
+                            showarrow=False, xanchor="left", yanchor="top", xshift=16, font=dict(color=MUTED))
     made.add_annotation(x=math.log10(right), y=math.log10(of.float32 / 1e9), showarrow=False,
                         text=f"float32 peak {of.float32 / 1e9:.0f} Gop/s", xanchor="right", yanchor="bottom",
                         yshift=4, font=dict(color=MUTED))
@@ -190,6 +192,14 @@ def _segment(hue: str) -> dict[str, Any]:
     return dict(marker=dict(color=hue, line=dict(width=0)), textposition="inside", insidetextanchor="middle",
                 textangle=0, constraintext="none",
                 textfont=dict(color=INK if hue in (RULE, YELLOW, SKY) else "#ffffff", size=11))
+
+
+def _key(made: go.Figure, kinds: Sequence[str]) -> None:
+    """Names of the colours in one line, for the segments that are too narrow for theirs."""
+    text = "&nbsp;&nbsp;".join(f"<span style='color:{hue}'>▮</span> {escape(op)}"
+                               for op, hue in zip(kinds, SERIES, strict=False))
+    made.add_annotation(text=text, xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="bottom",
+                        showarrow=False, font=dict(color=MUTED))
 
 
 def _powers(low: float, high: float) -> tuple[list[float], list[str]]:

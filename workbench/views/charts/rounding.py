@@ -69,5 +69,5 @@ def bits(values: np.ndarray, low: float, high: float, symmetric: bool, best_db: 
                          name=name, hovertemplate=f"{name}<br>%{{x}} bits: %{{y:.1f}} dB<extra></extra>")
         made.add_annotation(x=WIDTHS[-1], y=y[-1], text=name, showarrow=False, xanchor="left", xshift=8, yshift=shift,
                             font=dict(color=hue))
-    made.layout.xaxis.dtick = 1
+    made.update_layout(xaxis=dict(dtick=1, range=[WIDTHS[0] - 0.4, WIDTHS[-1] + 0.4]))
     return made

@@ -24,12 +24,14 @@ def losses(runs: Mapping[str, Run]) -> go.Figure:
         made.add_scatter(x=steps[keep], y=run.losses[keep], mode="lines", line=dict(color=hue, width=2), name=name,
                          hovertemplate=f"{name}<br>step %{{x}}: %{{y:.4f}}<extra></extra>")
         if len(run.held_out):
-            made.add_scatter(x=steps[keep], y=run.held_out[keep], mode="lines", hoverinfo="skip",
+            fresh = np.flatnonzero(keep & np.diff(run.held_out, prepend=np.nan).astype(bool))  # taken, not repeated
+            made.add_scatter(x=steps[fresh], y=run.held_out[fresh], mode="lines", hoverinfo="skip",
                              line=dict(color=hue, width=1.4, dash="2px,3px"), name=f"{name}, held out")
         text = f"{name}: {run.losses[-1]:.3f}" if keep[-1] else f"{name}: diverged"
         ends.append((text, hue, len(run.losses) - 1, run.losses[keep][-1]))
     values = [v for run in runs.values() for v in (*run.losses, *run.held_out) if np.isfinite(v) and 0 < v < 20]
     made.layout.yaxis.range = log_range(values, 0.06)
+    made.layout.xaxis.range = [0, max(len(run.losses) for run in runs.values()) - 1]
     low, high = made.layout.yaxis.range
     made.layout.yaxis.tickvals, made.layout.yaxis.ticktext = log_ticks(10**low, 10**high)
     heights = apart([float(np.clip(np.log10(y), low, high)) for *_, y in ends], (high - low) * 0.09)
@@ -55,8 +57,8 @@ def one_weight(run: Run, corrected: bool, first: int = 40) -> go.Figure:
     top = 1.15 * max(1e-12, np.abs(run.update[:n]).max())
     word = "m / (1 − β₁ᵗ)" if corrected else "m, not corrected"
     made.update_layout(
-        yaxis=dict(range=[-reach, reach], overlaying="y2"), bargap=0.35,
-        yaxis2=dict(side="right", range=[-top, top], showgrid=False, fixedrange=True,
+        yaxis=dict(range=[-reach, reach], overlaying="y2", nticks=6), bargap=0.35,
+        yaxis2=dict(nticks=6, side="right", range=[-top, top], showgrid=False, fixedrange=True,
                     title=dict(text="update", standoff=8)),
         annotations=[dict(text=f"<span style='color:{BLUE}'>━ gradient</span>&nbsp;&nbsp;&nbsp;"
                                f"<span style='color:{ORANGE}'>━ {word}</span>&nbsp;&nbsp;&nbsp;"
@@ -90,8 +92,7 @@ def scores(rows: Mapping[str, Scores], claimed: Mapping[str, float]) -> go.Figur
     made.add_scatter(x=[100 * claimed[m] for m in metrics], y=[0, 1, 2], mode="markers", name="claimed",
                      marker=dict(symbol="line-ns-open", size=30, color=MUTED, line=dict(width=2)),
                      hovertemplate="claimed: %{x:.0f} %, no interval given<extra></extra>")
-    made.add_annotation(x=100 * claimed["f1"], y=2.36, text="claimed, no interval", showarrow=False,
-                        font=dict(color=MUTED))
+    made.add_annotation(**label(100 * claimed["recall"], 1, "claimed, no interval", MUTED))
     shown = [100 * v for found in rows.values() for m in metrics for v in getattr(found, m)]
     low = min([*shown, *(100 * v for v in claimed.values())])
     made.update_layout(yaxis=dict(tickvals=[0, 1, 2], ticktext=["accuracy", "recall", "F1"], range=[2.6, -0.5],

@@ -60,7 +60,8 @@ def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
                          marker=dict(symbol="x-thin", size=9, line=dict(width=2, color=BAD)),
                          customdata=[[escape(t.result.recipe.label), escape(t.result.reason)] for t in lost],
                          hovertemplate="%{customdata[0]}<br>failed: %{customdata[1]}<extra></extra>")
-    made.layout.yaxis.range = [low, high]
+    most = max(t.elapsed_s for t in trials)
+    made.update_layout(xaxis=dict(range=[0, 1.02 * most + 1]), yaxis=dict(range=[low, high]))
     made.layout.yaxis.tickvals, made.layout.yaxis.ticktext = log_ticks(10**low, 10**high)
     return watermark(made, is_random)
 
@@ -105,7 +106,8 @@ def scaling(lines: Mapping[str, Sequence[Result]], over: str, title: str, subtit
         made.add_annotation(**label(_log(x) if over == "batch" else x, y, escape(name), hue, xshift=10))
     made.layout.yaxis.range = limits
     made.layout.yaxis.tickvals, made.layout.yaxis.ticktext = log_ticks(10 ** limits[0], 10 ** limits[1])
-    made.update_layout(xaxis=dict(tickvals=sorted(seen), ticktext=[str(v) for v in sorted(seen)]))
+    edges = log_range(sorted(seen), 0.06) if over == "batch" else [min(seen) - 0.15, max(seen) + 0.15]
+    made.update_layout(xaxis=dict(range=edges, tickvals=sorted(seen), ticktext=[str(v) for v in sorted(seen)]))
     return watermark(made, is_random)
 
 

@@ -33,7 +33,7 @@ class DescentLesson:
         first = mlp.flatten(mlp.gradients(case.start, case.x, case.labels))
         self.watch = int(np.abs(first).argmax()) if watch is None else watch
         self._train = lru_cache(32)(self._run)
-        self.rate = controls.log_slider("descent: rate", 0.5, -3, 1)
+        self.rate = controls.log_slider("descent: rate", 0.2, -3, 1)
         self.adam_rate = controls.log_slider("Adam: rate", 0.01, -4, 0)
         self.beta1 = controls.slider("Adam: β₁", 0.9, 0.0, 0.99, 0.01)
         self.beta2 = controls.slider("Adam: β₂", 0.999, 0.9, 0.9999, 0.0005, form=".4f")

@@ -124,4 +124,5 @@ def _inks() -> list[list[str]]:
         light, dark = table["light"], table["dark"]
         found.append([light, dark])
         found.append([theme.fade(light, 1).removesuffix("1)"), theme.fade(dark, 1).removesuffix("1)")])
+    found.append(["#0072B2", "#3d9be0"])  # text of this hue is hard to read on a dark ground
     return found
