@@ -40,7 +40,7 @@ def run(args) -> tuple[dict, str]:
     common.log(f"profiling {recipe.label}")
     found = profile(built.model.path, built.model.format, recipe.runtime, recipe.runtime_settings, recipe.threads,
                     feeds, device=recipe.device, runs=args.runs, graph_nodes=graph.nodes if graph else ())
-    roof = _roof(found, graph) if args.roofline else None
+    roof = _roof(found, graph, recipe) if args.roofline else None
     data = {**found.to_dict(), "recipe": recipe.to_dict(), "inputs": "random" if dataset.is_random else dataset.name}
     if roof is not None:
         data["roofline"] = _roof_data(roof)
@@ -66,13 +66,15 @@ def _graph(model, feed):
         return None
 
 
-def _roof(found, graph):
+def _roof(found, graph, recipe):
     from ..profile import roofline
+    from ..where import is_int8
 
     common.log("measuring this machine's limits, once")
     nodes = graph.nodes if graph else ()
     weights = sum(t.size_bytes for t in graph.tensors.values() if t.is_constant) if graph else 0
-    return roofline.roofline(found, roofline.costs(nodes), roofline.limits(found.threads), weight_bytes=weights)
+    return roofline.roofline(found, roofline.costs(nodes), roofline.limits(found.threads), weight_bytes=weights,
+                             precision="int8" if is_int8(recipe) else "")
 
 
 def _roof_data(roof) -> dict:

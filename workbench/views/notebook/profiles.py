@@ -12,6 +12,7 @@ from ...graph import readers
 from ...profile import Profile, profile, roofline
 from ...recipe import Recipe
 from ...results import Result
+from ...where import is_int8
 from ..charts import nodes
 from ..panes import escape
 from ..widgets.chart import Chart
@@ -95,7 +96,8 @@ def roof(bench: Any, recipe: Recipe) -> Work[roofline.Roofline]:
         graph = found.graph
         weights = sum(t.size_bytes for t in graph.tensors.values() if t.is_constant) if graph else 0
         cost = roofline.costs(graph.nodes) if graph else {}
-        return roofline.roofline(found.profile, cost, limits, weight_bytes=weights), limits
+        precision = "int8" if is_int8(found.recipe) else ""
+        return roofline.roofline(found.profile, cost, limits, weight_bytes=weights, precision=precision), limits
 
     def show(value: tuple[roofline.Roofline, roofline.Limits]):
         found, limits = value
