@@ -124,33 +124,44 @@ class Meeting(Pane):
 
     def look(self) -> None:
         """Reads the study and draws what is new; nothing is sent when nothing is."""
-        count = len(self.study)
-        if count == self._seen:
-            return
-        self._seen = count
-        try:
-            self._told = report_data.gather(self.study, model=self._model, goal=self._goal)
-        except InputError:
-            self._told = None
-        told = self._told
-        if told is None:
-            self.html = report_page.environment().get_template("waiting.html.j2").render(live=True)
-            return
-        fresh = self._graph[0] != told.result.run_id
-        if fresh:
-            self._graph = (told.result.run_id, _READING)
-        self._draw()
-        if fresh:
-            threading.Thread(target=self._read_graph, args=(told,), daemon=True, name="graphs").start()
+        if self._grown():
+            self._show(*self._read())
 
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            self.look()
+            if self._grown():  # reading takes a moment, and clicks are served meanwhile
+                self._show(*await asyncio.to_thread(self._read))
 
-    def _draw(self) -> None:
-        context = report_page.context(self._told, self._graph[1], slides=True)
-        self.html = report_page.environment().get_template("deck.html.j2").render(c=context, live=True)
+    def _grown(self) -> bool:
+        before, self._seen = self._seen, len(self.study)
+        return self._seen != before
+
+    def _read(self) -> tuple[Report | None, str]:
+        """What the study says, and the slides of it; a defect is told on the slide."""
+        try:
+            told = report_data.gather(self.study, model=self._model, goal=self._goal)
+            return told, self._slides(told)
+        except InputError:
+            problem = ""  # nothing is measured yet
+        except Exception as error:
+            problem = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+        template = report_page.environment().get_template("waiting.html.j2")
+        return None, template.render(live=True, problem=problem)
+
+    def _show(self, told: Report | None, html: str) -> None:
+        self._told, self.html = told, html
+        if told is None:
+            return
+        self._model = self._model or told.original
+        if self._graph[0] != told.result.run_id:
+            self._graph = (told.result.run_id, _READING)
+            threading.Thread(target=self._read_graph, args=(told,), daemon=True, name="graphs").start()
+
+    def _slides(self, told: Report) -> str:
+        graph = self._graph[1] if self._graph[0] == told.result.run_id else _READING
+        context = report_page.context(told, graph, slides=True)
+        return report_page.environment().get_template("deck.html.j2").render(c=context, live=True)
 
     def _read_graph(self, told: Report) -> None:
         """In the background: reading the graphs takes seconds."""
@@ -163,7 +174,7 @@ class Meeting(Pane):
     def _graph_read(self, run_id: str, found: GraphPart) -> None:
         if self._graph[0] == run_id:
             self._graph = (run_id, found)
-            self._draw()
+            self.html = self._slides(self._told)
 
     def _on_click(self, message: dict[str, Any], _buffers: Any) -> None:
         if message.get("type") == "save" and self._told is not None:
