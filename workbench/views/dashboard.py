@@ -163,7 +163,7 @@ class Dashboard:
         result, base, model = session.selected, session.baseline, session.engine.model
         nodes = f"{units.count(model.nodes)} nodes · " if model.nodes else ""
         line = f"{nodes}{units.count(model.parameters)} parameters · {units.size(model.size_bytes)}"
-        self.graph.show(result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}", model)
+        self.graph.show(session.engine, result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}")
         raw = session.samples(result.recipe.key) if result else ()
         base_raw = session.samples(base.recipe.key) if base else ()
         self.profile.show(session.engine, result, base, raw, base_raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,8 +60,14 @@ def _executed(result: Result, artefact: Model | str) -> Pair | None:
     return Pair(f"as {registry.info(runtime).title} runs it", artefact, artefact, runtime, tuple(options.items()))
 
 
-def payload(pair: Pair) -> dict[str, Any]:
+def payload(pair: Pair, before_s: Mapping[str, float] | None = None,
+            after_s: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Reads both graphs and relates them; takes seconds, so not for the event loop.
+
+    Args:
+        pair: what to compare.
+        before_s: node name -> seconds of one run on the left, where a profile tells.
+        after_s: the same on the right.
 
     Raises:
         InputError: an artefact is gone, or a format has no reader.
@@ -73,4 +80,4 @@ def payload(pair: Pair) -> dict[str, Any]:
     before = readers.read(pair.before)
     after = (readers.executed(pair.after, pair.runtime, **dict(pair.options)) if pair.runtime
              else readers.read(pair.after))
-    return wire.payload(diff.diff(before, after), title=pair.title)
+    return wire.payload(diff.diff(before, after), title=pair.title, times_before=before_s, times_after=after_s)
