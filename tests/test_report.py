@@ -154,7 +154,10 @@ def test_nothing_surely_faster_means_keep_the_original(tmp_path):
 
 def test_a_named_run_is_recommended_instead(known):
     run = next(r for r in known[0].results() if r.recipe == FUSED).run_id
-    assert report_data.gather(known[0], choose=run).chosen.key == FUSED.key
+    named = report_data.gather(known[0], choose=run)
+    assert named.chosen.key == FUSED.key and "named for this report; it meets the goal" in report_words.goal(named)
+    lossy = report_data.gather(known[0], choose=OPENVINO.key)
+    assert "does not meet the goal: within a loss of 1 point" in report_words.goal(lossy)
     with pytest.raises(InputError) as error:
         report_data.gather(known[0], choose="no-such-run")
     assert "no-such-run" in str(error.value) and "\n" not in str(error.value)

@@ -10,6 +10,7 @@ from ..errors import InputError, WorkbenchError
 from ..model import Model
 from ..results import Result
 from ..search import Goal
+from ..search.split import role
 from ..study import Study
 from ..views import budget, frames
 from ..views.frames import Point, Row, Tradeoff
@@ -30,6 +31,7 @@ class Report(NamedTuple):
         results: by recipe key.
         chosen: the recommended variant, None for 'keep the original'.
         goal: what 'recommended' means.
+        named: whether the recommended variant was named instead of picked.
         by_time: picks for a limit on the time of one run.
         by_loss: picks for a limit on the loss.
         left_out: variants of the study that are not shown, all behind the front.
@@ -48,6 +50,7 @@ class Report(NamedTuple):
     by_loss: tuple[budget.Step, ...]
     left_out: int = 0
     screened: tuple[Result, ...] = ()
+    named: bool = False
 
     @property
     def focus(self) -> Point:
@@ -106,7 +109,7 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
         model=about, original=original, data_name=_data_name(original, last, about), shown=shown,
         rows=frames.rows(results.values(), shown), results=results, chosen=chosen, goal=goal,
         by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last)[:MOST],
-        left_out=len(everything.points) - len(shown.points))
+        left_out=len(everything.points) - len(shown.points), named=bool(choose))
 
 
 def _bounded(shown: Tradeoff) -> Tradeoff:
@@ -157,13 +160,13 @@ def _data_name(original: Model | None, last: Result, about: dict[str, Any]) -> s
         data = datasets.load(row.dataset, original)
     except WorkbenchError:
         return ""
-    return row.dataset if last.data_sha256.split("-")[0] == data.sha256 else ""
+    return row.dataset if role(last.data_sha256)[0] == data.sha256 else ""
 
 
 def _screened(found: list[Result], last: Result) -> tuple[Result, ...]:
     """What a search tried before its last measurement, which keeps half of the samples for itself."""
-    head, mark, seed = last.data_sha256.rpartition("-final")
-    if not mark:
+    data, part = role(last.data_sha256)
+    if part != "final":
         return ()
-    return tuple(r for r in found if r.data_sha256 == f"{head}-search{seed}" and r.machine == last.machine
+    return tuple(r for r in found if role(r.data_sha256) == (data, "search") and r.machine == last.machine
                  and r.model_sha256 == last.model_sha256)

@@ -57,7 +57,7 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "problem": report_words.problem(report), "baseline_line": told(report_words.baseline(report)),
         "tried": Annotator((), (), (), _counts(report))(report_words.tried(report)),
         "deploy": told(report_words.deploy(report)),
-        "goal": told(f"Recommended is the fastest variant that is surely faster, {report_words.limit(report)}."),
+        "goal": told(report_words.goal(report)),
         "plot": report_svg.tradeoff(report.shown, selected=key, **size), "cards": [_card(p, report, told)
                                                                                for p in report.shown.points],
         "big": big(report), "base_big": base_big(report),

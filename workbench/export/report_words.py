@@ -42,6 +42,15 @@ def limit(report: Report) -> str:
     return " and ".join(parts)
 
 
+def goal(report: Report) -> str:
+    """What 'recommended' means here."""
+    if not report.named:
+        return f"Recommended is the fastest variant that is surely faster, {limit(report)}."
+    if report.goal.unmet(report.result):
+        return f"The variant was named for this report; it does not meet the goal: {limit(report)}."
+    return f"The variant was named for this report; it meets the goal: {limit(report)}."
+
+
 def problem(report: Report) -> str:
     """The question of the first slide."""
     name = report.model.get("name", "the model")
