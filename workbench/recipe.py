@@ -33,6 +33,7 @@ from .settings import SettingsBase, brief
 
 VERSION = 1
 MAX_THREADS, MAX_BATCH = 1024, 4096
+_PLAIN = (str, int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,8 @@ def _read_step(text: str) -> Step:
 
 def _is_plain(entry: dict[str, Any]) -> bool:
     """Whether JSON says the same, so that the text can stand for the entry."""
-    return all(type(k) is str and type(v) in (str, int, float, bool) for k, v in entry.items())
+    return all(type(k) is str and (type(v) in _PLAIN or type(v) is list and all(type(x) is str for x in v))
+               for k, v in entry.items())
 
 
 def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:

@@ -147,7 +147,8 @@ def _send(client: Any, model: Model, dataset: Dataset) -> str:
             total.update(name.encode() + str((array.shape, array.dtype)).encode() + array.tobytes())
     name = total.hexdigest()[:40]
     held = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.worker_plugins))
-    parcels = {model.sha256: lambda: cluster_worker.Parcel(model.sha256, cluster_worker.read_files(model.path)),
+    first = cluster_worker.model_key(model)
+    parcels = {first: lambda: cluster_worker.Parcel(first, cluster_worker.read_files(model.path)),
                name: lambda: cluster_worker.Parcel(name, value=data)}
     for key, make in parcels.items():
         if f"workbench-{key}" not in held:

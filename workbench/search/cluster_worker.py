@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
@@ -102,6 +103,11 @@ _values: dict[str, Any] = {}
 _engines: dict[tuple, Engine] = {}
 
 
+def model_key(model: Model) -> str:
+    """What a model's parcel is called: its content and the name of its file."""
+    return hashlib.sha256(f"{model.sha256} {model.path.name}".encode()).hexdigest()[:40]
+
+
 def hello() -> Hello:
     """Introduces a worker."""
     found = environment.fingerprint()
@@ -167,7 +173,7 @@ def _engine(job: Job) -> Engine:
         while len(_engines) >= _MOST_ENGINES:
             _engines.pop(next(iter(_engines))).close()
         data: Dataset | None = _values.get(job.data)
-        folder = _store() / job.model.sha256
+        folder = _store() / model_key(job.model)
         if data is None or not folder.exists():
             raise InputError("the model or its samples have not arrived at this worker")
         name = job.model.path.name

@@ -8,7 +8,7 @@ from ..results import Result
 from .goal import Goal
 from .space import Point
 
-ASKS = 20  # a sampler that keeps naming tried points has learnt the space; then the next untried one is taken
+ASKS = 6  # a sampler that keeps naming tried points has learnt the space; then the next untried one is taken
 _ACCURACY = ("fidelity", "max_drop")
 
 

@@ -32,7 +32,7 @@ from .terms import MINUTES
 
 CONTENDERS = 3
 FINAL_SHARE, MOST_FINAL_SHARE = 0.2, 0.5  # of the budget are kept for the last, interleaved measurement
-_FINAL_TRIALS = 2.5  # the last measurement is expected to take as long as this many of the longest trial
+_LOADS = 1.5  # the last measurement loads every contender anew: that takes longer than the baseline's first trial
 
 
 def tune(model: Model, dataset: Dataset, goal: Goal | None = None, *, minutes: float = 5.0, study: Study | None = None,
@@ -119,7 +119,7 @@ class Search:
         self.space = Space(model, self.goal, aim=self._aim(None), **self._options)
         self.ranking = Ranking(self.goal, self.space.form)
         self.trials: list[Trial] = []
-        self._deadline, self._longest, self._begun = threading.Event(), 0.0, {}
+        self._deadline, self._first_s = threading.Event(), 0.0
         self._promising: deque[Point] = deque()
         full = replace(Plan.default(), seed=seed)
         self.full = replace(full, max_s=min(full.max_s, max(1.0, budget_s / 20)))
@@ -154,7 +154,7 @@ class Search:
         return Aim("accuracy", goal.fidelity / reference if reference else goal.fidelity)
 
     def _search_until(self) -> float:
-        reserve = max(FINAL_SHARE * self.budget_s, _FINAL_TRIALS * self._longest)
+        reserve = max(FINAL_SHARE * self.budget_s, _LOADS * self._first_s + self.full.max_s)
         return self.budget_s - min(reserve, MOST_FINAL_SHARE * self.budget_s)
 
     def _watch(self) -> None:
@@ -169,7 +169,9 @@ class Search:
         reused = finished(found) and found.status == "ok"
         if not reused:
             self._begin(lab, Order((base,), self.screen, "the original, to compare with"), self.cancel)
+            begun = self._clock()
             results = lab.wait().results
+            self._first_s = self._clock() - begun
             found = results[0] if results else None
         if found is None or found.status != "ok":
             raise InputError(f"the original cannot be measured: {found.reason if found else 'cancelled'}")
@@ -227,14 +229,12 @@ class Search:
         return None
 
     def _begin(self, lab: Lab, order: Order, cancel: threading.Event) -> None:
-        self._begun[order] = self._clock()
         left = max(0.0, self.budget_s - self.elapsed_s)
         self.calls.attempt(Attempt(order.recipes[-1], order.why, order.stage, left))
         lab.start(order, cancel)
 
     def _take(self, delivery: Delivery) -> None:
         order = delivery.order
-        self._longest = max(self._longest, self._clock() - self._begun.pop(order))
         key = order.recipes[0].key
         result = next((r for r in delivery.results if r.recipe.key == key), None)
         if result is None:

@@ -33,9 +33,13 @@ class Box(NamedTuple):
 
     def overlap(self, other: Box) -> float:
         """Shared area in square pixels."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0.0, width) * max(0.0, height)
+        left, top, right, bottom = self
+        a, b, c, d = other
+        width = (right if right < c else c) - (left if left > a else a)
+        if width <= 0:
+            return 0.0
+        height = (bottom if bottom < d else d) - (top if top > b else b)
+        return width * height if height > 0 else 0.0
 
 
 class Placed(NamedTuple):
