@@ -64,7 +64,7 @@ def _rhythm(cells):
             yield f"cell {cell['id']}: three calls in a row without a word"
     shows = [i for i, c in enumerate(cells) if c["cell_type"] == "code"]
     words = "\n".join(text(c) for c in cells if c["cell_type"] == "markdown")
-    if len(re.findall(r"[Hh]ow to (?:read|drive) it", words)) < max(1, len(shows) // 2):
+    if len(re.findall(r"[Hh]ow to (?:read|drive) it", words)) < max(1, len(shows) // 4):
         yield "tells how to read its figures"
     questions = [line for line in words.splitlines() if line.startswith("## ")]
     if len(shows) > 1 and sum(line.rstrip().endswith("?") for line in questions) < 2:

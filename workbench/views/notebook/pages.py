@@ -19,7 +19,7 @@ def said(text: str, *notes: str) -> str:
 
 def note(text: str) -> str:
     """A quiet line."""
-    return f"<div class='wb-note'>{escape(text)}</div>"
+    return f"<div class='wb-quiet'>{escape(text)}</div>"
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

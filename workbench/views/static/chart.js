@@ -43,7 +43,7 @@ export default {
   render({ model, el }) {
     el.classList.add("wb-chart");
     el.setAttribute("role", "img");
-    const target = h("div", { class: "wb-plot-area" });
+    const target = h("div", { class: "wb-chart-area" });
     el.append(target);
     let plotly = null, asked = false, listening = false, width = 0, mode = "", drawing = false;
     const draw = async () => {
