@@ -77,6 +77,9 @@ class LeakCheck(NamedTuple):
                     f"that is {size(1e6 * s.bytes_per_run)} in a million.")
         if s.verdict == "steady":
             return f"{self.name} is steady: no growth over {runs} runs ({span})."
+        if s.low > 0:
+            return (f"{self.name} is undecided: memory grew by {span} over {runs} runs, which may still be its pools "
+                    "filling; check more runs.")
         return f"{self.name} is undecided: the slope may be {span} over {runs} runs; check more runs."
 
 

@@ -7,7 +7,7 @@ import pytest
 from workbench.errors import Cancelled, InputError, WorkerError
 from workbench.leaks import LeakCheck, advice
 from workbench.measure.leak import Growth, growth
-from workbench.measure.memory import LeakSlope
+from workbench.measure.memory import LeakSlope, leak_slope
 from workbench.recipe import make
 from workbench.views import resource_figures
 from workbench.views.show import show
@@ -31,6 +31,12 @@ def test_a_clean_session_and_a_bounded_cache_are_cleared(odd, mode):
 
 def test_a_real_session_is_cleared(matmul):
     assert growth(matmul("m"), feeds(), runs=3000).slope.verdict == "steady"
+
+
+def test_a_small_sure_growth_is_not_cleared():
+    """1 kB a run over 300 runs is little memory, but no proof of none."""
+    assert leak_slope([6e8 + 5e3 * i for i in range(60)], runs_per_sample=5).verdict == "undecided"
+    assert leak_slope([6e8 + 20 * i for i in range(60)], runs_per_sample=5).verdict == "steady"
 
 
 def test_time_cuts_the_runs_and_is_said(odd):

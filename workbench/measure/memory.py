@@ -14,6 +14,7 @@ import numpy as np
 _STATUS = Path("/proc/self/status")
 _LEAK_SHARE = 0.01  # of the resident size: growth below it over the whole observation is no leak
 _LEAK_BYTES = 1 << 20
+_LEAK_PER_RUN = 10.0  # bytes; less is 10 MB in a million runs, which no service notices
 _MOST_POINTS = 500
 
 
@@ -83,7 +84,8 @@ def leak_slope(rss: Sequence[float], *, runs_per_sample: int = 1, settle: float 
 
     Slope by Theil and Sen with Sen's interval (Sen, JASA 63, 1968, pp. 1379-1389): steps of an allocator and single
     outliers do not bend it as they bend a least-squares line. A leak is a slope whose interval lies above zero and
-    that grew memory by more than 1 % (and 1 MiB) over the observation; 'steady' when even its upper end stays below.
+    that grew memory by more than 1 % (and 1 MiB) over the observation; 'steady' when even its upper end stays below,
+    unless the slope surely is above 10 bytes a run: then more runs would tell, and it is 'undecided'.
 
     Args:
         rss: resident bytes, sampled at even steps.
@@ -110,7 +112,7 @@ def leak_slope(rss: Sequence[float], *, runs_per_sample: int = 1, settle: float 
     span = x[-1]
     if low > 0 and middle * span > large:
         return LeakSlope(middle, low, high, "leak")
-    return LeakSlope(middle, low, high, "steady" if high * span <= large else "undecided")
+    return LeakSlope(middle, low, high, "steady" if high * span <= large and low <= _LEAK_PER_RUN else "undecided")
 
 
 def _kendall_variance(y: np.ndarray) -> float:
