@@ -152,6 +152,33 @@ def test_nothing_surely_faster_means_keep_the_original(tmp_path):
     assert bare_numbers(Page(report.render(found, None))) == []
 
 
+ODD = {
+    "only the baseline": [result(BASE, 2e-3, ratio=1.0, is_baseline=True)],
+    "answers not checked": [result(BASE, 2e-3, ratio=1.0, is_baseline=True, fidelity=None),
+                            result(INT8, 1e-3, ratio=0.5, verdict="faster", is_baseline=False, fidelity=None)],
+    "no baseline": [result(INT8, 1e-3, ratio=0.5, verdict="faster", is_baseline=False)],
+    "a failed baseline": [result(BASE, status="failed", reason="out of memory", is_baseline=True),
+                          result(INT8, 1e-3, is_baseline=False)],
+    "all slower": [result(BASE, 2e-3, ratio=1.0, is_baseline=True),
+                   result(INT8, 9e-3, ratio=4.5, verdict="slower", is_baseline=False)],
+    "cancelled": [result(BASE, 2e-3, ratio=1.0, is_baseline=True), result(INT8, status="cancelled", is_baseline=False)],
+    "nothing known of the machine": [result(BASE, 2e-3, ratio=1.0, is_baseline=True, size_bytes=0)],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_studies_recommend_nothing_and_still_read_well(tmp_path, name):
+    study = Study(tmp_path / "s.sqlite")
+    for row in ODD[name]:
+        study.add(row, "s")
+    found = report_data.gather(study)
+    assert found.chosen is None
+    for slides in (False, True):
+        page = Page(report.render(found, report.graph_of(found), slides=slides))
+        assert bare_numbers(page) == []
+        assert not any("None" in text for text, _, _ in page.texts)
+
+
 def test_a_named_run_is_recommended_instead(known):
     run = next(r for r in known[0].results() if r.recipe == FUSED).run_id
     named = report_data.gather(known[0], choose=run)

@@ -103,6 +103,8 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     results = {r.recipe.key: r for r in group if r.recipe.key in kept}
     goal = goal.with_default(not shown.is_random) if goal else budget.default_goal(results.values())
     chosen = _named(shown, results, choose) if choose else budget.recommended(shown, results, goal)
+    if shown.baseline is None:
+        chosen = None  # nothing to compare with
     about = study.models().get(last.model_sha256) or {"name": "model", "format": ""}
     original = model or _original(about, last.model_sha256)
     return Report(

@@ -86,6 +86,8 @@ def advice(report: Report) -> list[str]:
     p, shown = report.focus, report.shown
     if report.chosen is None:
         return [answer(report), *_undecided(report)]
+    if report.chosen.verdict != "faster":
+        return [answer(report), _size(report.result, report.baseline)]
     lines = [f"Use {p.name}. It is {sentences.speed(p)} than {shown.baseline.name}: "
              f"{units.duration(p.latency_s)} instead of {units.duration(shown.baseline.latency_s)} a run."]
     lines += [_cost(p, report), _size(report.result, report.baseline)]
@@ -191,7 +193,7 @@ def _other_limits(report: Report) -> list[str]:
     lines = []
     for step in report.by_loss:
         p = report.shown.point(step.key)
-        if p is None or p.key == chosen or p.is_baseline:
+        if p is None or p.key == chosen or p.is_baseline or report.baseline is None:
             continue
         if step.limit == 0:
             lines.append(f"If no loss at all is accepted: {p.name}, {sentences.speed(p)}.")
@@ -236,7 +238,7 @@ def what_if(report: Report, step: budget.Step, kind: str) -> str:
     """The pick of one step of the budget slider; ``kind`` is 'time' or 'loss'."""
     p, shown = report.shown.point(step.key), report.shown
     text = f"{p.name}: {units.duration(p.latency_s)} a run"
-    if not p.is_baseline:
+    if not p.is_baseline and shown.baseline is not None:
         text += f", {sentences.speed(p)}, {sentences.quality(p, shown)}"
     rival = shown.point(step.rival)
     if rival is None:

@@ -32,7 +32,11 @@ export default {
     };
     const embed = () => {
       const whole = model.get("whole"), place = whole ? document.body : el; // a notebook's panes would clip it
-      if (host.parentNode !== place) place.append(host);
+      if (host.parentNode !== place) {
+        place.append(host);
+        const node = shadow.querySelector(".deck");
+        if (node) node.focus({ preventScroll: true }); // so that keys go on working
+      }
       host.style.cssText = whole ? "display: block; position: fixed; inset: 0; z-index: 1000;"
         : "display: block; width: 100%; aspect-ratio: 1600 / 950; max-height: calc(100vh - 60px); min-height: 420px;";
       for (const button of shadow.querySelectorAll("[data-whole]")) button.textContent = whole ? "Page" : "Window";
