@@ -314,9 +314,13 @@ def test_gone_artefacts_are_said_and_not_guessed(tmp_path):
 def test_names_from_files_are_never_markup(tmp_path):
     study, model = filled(tmp_path)
     study.remember_model(model.sha256, {**model.to_dict(), "name": '<img src=x onerror="alert(1)">', "path": ""})
+    evil = dataclasses.replace(fidelity(), metric_name="<script>alert(2)</script>")
+    study.add(result(FUSED, 5e-3, ratio=0.7, verdict="faster", model_sha256=model.sha256, is_baseline=False,
+                     run_id='"><script>alert(3)</script>', fidelity=evil), "t")
     for slides in (False, True):
         html = report.render(report_data.gather(study), None, slides=slides)
         assert "<img src=x" not in html and "&lt;img src=x" in html
+        assert "<script>alert" not in html and "&lt;script&gt;alert(3)" in html
 
 
 def test_written_at_once_or_not_at_all(known, tmp_path):

@@ -12,6 +12,7 @@ from ..errors import InputError, MissingError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _MAC = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium"))
+# The page is ours and asks for nothing, so that the sandbox, which needs rights that containers lack, may stay off.
 _FLAGS = ("--headless=new", "--disable-gpu", "--no-sandbox", "--no-first-run", "--disable-background-networking",
           "--disable-sync", "--hide-scrollbars", "--virtual-time-budget=8000")
 TIMEOUT_S = 90

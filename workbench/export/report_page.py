@@ -304,8 +304,9 @@ def _answers(r: Result) -> list[tuple[str, Any]]:
 def _machine(report: Report) -> list[tuple[str, str]]:
     e = report.result.environment
     versions = ", ".join(f"{k} {v}" for k, v in (e.get("frameworks") or {}).items())
+    cores = f"{e['physical_cores']} physical, {e.get('logical_cores')} logical" if e.get("physical_cores") else ""
     facts = [("processor", str(e.get("cpu_model") or "unknown")), ("instructions", panes.isa_line(e) or "not known"),
-             ("cores", panes._cores(e)), ("memory", f"{e['memory_gib']} GiB" if e.get("memory_gib") else "unknown"),
+             ("cores", cores), ("memory", f"{e['memory_gib']} GiB" if e.get("memory_gib") else "unknown"),
              ("system", str(e.get("os") or "unknown")), ("Python", str(e.get("python") or "")), ("versions", versions)]
     return [(k, v) for k, v in facts if v]
 

@@ -248,7 +248,7 @@ class _Plot:
         unit = "accuracy, %" if shown.quality_name == "accuracy" else f"{shown.quality_name} to the original"
         what = "latency of one run" if shown.batch == 1 else f"latency of one run of {shown.batch} samples"
         y = self.view.height - 0.35 * size
-        words = (f'<text x="4" y="{1.1 * size:.1f}" fill="var(--muted)" font-size="{size}">{unit} ↑</text>'
+        words = (f'<text x="4" y="{1.1 * size:.1f}" fill="var(--muted)" font-size="{size}">{escape(unit)} ↑</text>'
                  f'<text x="{self.right}" y="{y:.1f}" text-anchor="end" fill="var(--muted)" font-size="{size}">'
                  f'{what}, ms (log) →</text>')
         return words + self._key(4, y, size)

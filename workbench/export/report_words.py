@@ -5,7 +5,9 @@ from __future__ import annotations
 from .. import units
 from ..measure import Plan
 from ..results import Result
-from ..views import budget, frames, panes, sentences
+from ..runtimes import registry
+from ..views import budget, panes, sentences
+from ..views.choices import pass_title
 from ..views.frames import Point
 from .report_data import Report
 from .report_numbers import same_unit
@@ -259,8 +261,8 @@ def too_tight(report: Report, kind: str) -> str:
 def deploy(report: Report) -> str:
     """How the recommended variant is made and run, in one sentence."""
     recipe = report.result.recipe
-    steps = ", then ".join(panes._stage_title(s.name) for s in recipe.steps) or "the file as it is"
-    return (f"Made by: {steps}. Run with {frames.registry.info(recipe.runtime).title}, "
+    steps = ", then ".join(pass_title(s.name) for s in recipe.steps) or "the file as it is"
+    return (f"Made by: {steps}. Run with {registry.info(recipe.runtime).title}, "
             f"{recipe.threads} thread{'' if recipe.threads == 1 else 's'}, batch {recipe.batch}.")
 
 
