@@ -140,3 +140,33 @@ def test_a_model_of_a_class_of_its_own_is_refused_with_a_way_out():
 
     with pytest.raises(NotApplicable, match="functional API"):
         _keras_shrink.functional(Own())
+
+
+@pytest.mark.parametrize("name,widths", [("cnn", {"conv_1": 16, "dense": 64}),
+                                         ("separable", {"stem": 16, "block_1_pointwise": 16, "block_6_add": 64}),
+                                         ("language", {"feed_forward_1_up": 64, "tokens": 32})])
+def test_the_bundled_models_lose_half_of_every_layer(name, widths):
+    import keras
+
+    from workbench import bundled
+
+    model = _keras_shrink.functional(keras.saving.load_model(bundled.path(name), compile=False))
+    found = _keras_layers.trace(model)
+    importance = _keras_importance.scores(model, found, "l1")
+    removed = np.concatenate([roots for _, roots in _keras_importance.choose(
+        found.groups(), importance, {}, 0.5, scope="layer", multiple=8)])
+    made = _keras_shrink.shrink(model, found, removed)
+    assert {n: made.get_layer(n).output.shape[-1] for n in widths} == widths
+    assert made.output_names == model.output_names and made.output_shape == model.output_shape
+    assert _keras_shrink.why_not(bundled.model(name)) is None
+
+
+def test_passes_compose_and_what_does_not_is_refused_before_anything_runs():
+    from workbench import bundled, recipe, variant
+
+    model = bundled.model("cnn")
+    for steps in (("keras-prune-structured", "keras-qat", "tflite-convert"), ("keras-distill", "onnx-int8-mixed"),
+                  ("keras-prune-structured", "keras-distill", "tflite-int8")):
+        assert variant.problem(model, recipe.make(*steps)) is None, steps
+    assert "works on Keras" in variant.problem(model, recipe.make("keras-qat", "keras-prune-structured"))
+    assert "share" in variant.problem(model, recipe.make(("keras-prune-structured", {"layer_ratios": ["conv_1"]})))
