@@ -20,8 +20,9 @@ from workbench import model as models
 from workbench import recipe as recipes
 from workbench.errors import InputError
 from workbench.results import Fidelity
-from workbench.search import Goal, tune
-from workbench.search.ranking import finished
+from workbench.search import Goal, terms, tune
+from workbench.search.ranking import Ranking, finished
+from workbench.search.routes import Aim
 from workbench.search.sampling import Sampler
 from workbench.search.space import Space
 from workbench.search.split import halves
@@ -75,6 +76,58 @@ def test_space_obeys_the_goal(mlp):
     assert len({r.key for r in recipes}) == len(recipes)
     with pytest.raises(InputError, match="unknown runtime 'abacus'"):
         Space(model, Goal(runtimes=("abacus",)))
+
+
+def test_what_the_goal_forbids_never_meets_it():
+    """The original itself may be forbidden: must be ONNX, one thread only, a runtime that is not its own."""
+    original = measured(ratio=1.0, recipe=recipes.make(runtime="tensorflow", threads=2), is_baseline=True)
+    assert "formats" in Goal(fidelity=0.5, formats=("onnx",)).unmet(original, "keras")
+    assert "threads" in Goal(fidelity=0.5, threads=1).unmet(original)
+    assert "runtimes" in Goal(fidelity=0.5, runtimes=("litert",)).unmet(original)
+    ranking = Ranking(Goal(fidelity=0.5, formats=("onnx",)), lambda recipe: "onnx" if recipe.steps else "keras")
+    allowed = measured(ratio=1.5, run_id="b", recipe=recipes.make("onnx-convert", runtime="onnxruntime", threads=2))
+    assert ranking.take(original) and ranking.take(allowed) and ranking.best is allowed
+    assert ranking.pick([original, allowed]) is allowed
+
+
+def test_a_trial_that_was_cut_short_is_not_finished_and_never_the_best():
+    cut = replace(measured(ratio=0.1), fidelity=None, stopped="cancelled")
+    ranking = Ranking(Goal(fidelity=0.5), lambda recipe: "onnx")
+    assert not finished(cut) and not ranking.take(cut) and ranking.best is None
+    assert finished(measured()) and finished(replace(measured(), status="failed"))
+
+
+def test_mixed_precision_aims_at_the_goal(mlp):
+    model, _ = mlp
+
+    def settings(aim):
+        route = Space(model, Goal(), aim=aim).routes["onnxruntime int8 mixed"]
+        return dict(route.steps[0][1])
+
+    assert settings(Aim("cosine", 0.97)) == {"target": 0.97}
+    labelled = settings(Aim("accuracy", 1 - 2.5 / 100))
+    assert labelled["metric"] == "accuracy" and labelled["target"] == 0.975
+    assert Space(model, Goal(fidelity=0.95)).routes["onnxruntime int8 mixed"].steps[0][1]["target"] == 0.95
+
+
+def test_what_the_processor_cannot_do_costs_no_trial(mlp):
+    model, _ = mlp
+    old = Space(model, Goal(), fingerprint={"isa": ["avx2"], "physical_cores": 2})
+    assert "bfloat16" in old.ruled_out["openvino bf16"] and "openvino bf16" not in old.routes
+    new = Space(model, Goal(), fingerprint={"isa": ["avx2", "avx512f"], "physical_cores": 2})
+    assert "openvino bf16" in new.routes
+
+
+def test_words_are_the_same_for_flags_keywords_and_widgets():
+    goal = terms.goal({"latency_ms": 2, "size_mb": "1.5", "runtimes": "onnxruntime, litert", "max_drop": None})
+    assert goal == Goal(latency_s=0.002, size_bytes=1.5e6, runtimes=("onnxruntime", "litert"))
+    for words, said in (({"latency_ms": -1}, "'latency_ms' is -1"), ({"runtimes": "abacus"}, "unknown runtime"),
+                        ({"threads": 1.5}, "a whole number"), ({"speed": 1}, "unknown constraint 'speed'"),
+                        ({"fidelity": 0.9, "max_drop": 1}, "not both"), ({"formats": ["h5"]}, "unknown format")):
+        with pytest.raises(InputError, match=said):
+            terms.goal(words)
+    done = shell("--help")
+    assert all(t.flag in done.stdout for t in terms.TERMS)
 
 
 def test_sampler_visits_every_point_once(mlp):
