@@ -53,5 +53,6 @@ def test_a_switch_changes_the_figure_and_the_recipe():
 
 
 def test_the_view_shows_itself_in_a_notebook():
-    bundle = SensitivityView(ranking())._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    data, _ = SensitivityView(ranking())._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "block_3/conv" in data["text/html"] and "weights only" in data["text/html"]

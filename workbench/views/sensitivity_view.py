@@ -14,9 +14,11 @@ from ..recipe import Recipe
 from ..sensitivity import PASS, Ranking
 from . import theme
 from .figures import _escape
-from .sensitivity_figure import Sensitivity, amount, height_of, sensitivity, sensitivity_figure, sentence
+from .sensitivity_figure import MOST_ROWS, Sensitivity, amount, height_of, sensitivity, sensitivity_figure, sentence
 from .widgets.base import Pane, script
 from .widgets.figure import Card, line
+
+_HEADS = ("operator", "damage alone", "weights only", "activations only", "time float", "time INT8", "INT8 saves")
 
 
 class NodeTable(Pane):
@@ -83,6 +85,17 @@ class SensitivityView(Card):
         """Mixed INT8 with exactly the nodes in float that are switched so; nothing is searched."""
         settings = {**self._settings, "target": 0.0, "exclude_nodes": list(self.keep)}
         return recipes.make((PASS, settings), runtime="onnxruntime")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget for a live notebook; sentence and table for one that is opened again or exported."""
+        found = super()._repr_mimebundle_(**kwargs)
+        data, metadata = found if isinstance(found, tuple) else (found or {}, {})
+        heads = "".join(f"<th>{h}</th>" for h in ("", "node", *_HEADS))
+        rows = "".join(
+            f"<tr><td>{r.decision}</td>" + "".join(f"<td>{_escape(c)}</td>" for c in (r.name, *_cells(r)["cells"]))
+            + "</tr>" for r in self.shown.rows[:MOST_ROWS])
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return {**data, "text/html": f"<p>{self._line.value}</p>{table}"}, metadata
 
     def _tell(self) -> None:
         changed = len(set(self._built) ^ set(self.keep))
