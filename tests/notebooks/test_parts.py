@@ -253,3 +253,14 @@ def test_fewer_bits_cost_six_decibels_each():
     made = rounding.bits(x, -1.0, 1.0, False, rounding.best(x, False))
     y = dict(zip(made.data[0].x, made.data[0].y, strict=True))
     assert y[8] - y[7] == pytest.approx(6.02, abs=0.4)
+
+
+def test_a_short_measuring_plan_shortens_the_search():
+    from dataclasses import replace
+
+    from workbench.measure import Plan
+    from workbench.views.notebook.searching import minutes_of
+
+    assert minutes_of(Plan(), 5.0) == 5.0
+    assert minutes_of(replace(Plan(), max_s=2.0), 5.0) == pytest.approx(5 / 36)
+    assert minutes_of(replace(Plan(), max_s=2.0), 0.1) == 0.1

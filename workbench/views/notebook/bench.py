@@ -13,6 +13,7 @@ from typing import Any
 from ... import recipe as recipes
 from ... import units, variant
 from ...errors import Cancelled
+from ...model import ModelFormat
 from ...recipe import Recipe
 from ...results import Result
 from .. import frames, opening, panes
@@ -123,6 +124,10 @@ class Bench:
         """
         made = recipes.make(*steps, runtime=runtime, runtime_settings=settings, threads=threads, batch=batch)
         return self.engine.complete(made)
+
+    def as_onnx(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Steps that make ONNX of the model and nothing else: no step for one that is ONNX already."""
+        return () if self.model.format == ModelFormat.ONNX else (("onnx-convert", {"simplify": False}),)
 
     def result(self, recipe: Recipe | None = None) -> Result | None:
         """What the study holds on a recipe (the baseline without one), or None; instant."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import units
 from ...export import bundle
+from ...measure import Plan
 from ...search import Goal, Outcome, Trial
 from ...search import tune as search
 from .. import frames
@@ -14,6 +15,12 @@ from ..charts import trials as charts
 from ..widgets.chart import Chart
 from . import pages
 from .work import Task, Work
+
+
+def minutes_of(plan: Plan, minutes: float) -> float:
+    """Time budget of a search: what was asked for, or much less where the measuring plan is a short one."""
+    share = min(1.0, plan.max_s / Plan().max_s)
+    return max(min(minutes, 0.12), minutes * share**2)
 
 
 def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **goal: Any) -> Work[Outcome]:
@@ -26,7 +33,7 @@ def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **g
         **goal: of :class:`workbench.search.Goal`, e.g. ``max_drop=1.0``.
     """
     chart, tried = Chart(), []
-    budget = min(minutes, minutes * bench.engine.plan.max_s / type(bench.engine.plan)().max_s)
+    budget = minutes_of(bench.engine.plan, minutes)
 
     def run(task: Task) -> Outcome:
         def note(trial: Trial) -> None:

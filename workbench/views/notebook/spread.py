@@ -22,6 +22,7 @@ from .. import frames
 from ..charts import trials as charts
 from ..widgets.chart import Chart
 from . import pages
+from .searching import minutes_of
 from .work import Task, Work
 
 _START_S = 60.0
@@ -80,7 +81,7 @@ def tune(bench: Any, cluster: str | None = None, workers: int = 2, minutes: floa
         **goal: of :class:`workbench.search.Goal`.
     """
     chart, tried = Chart(), []
-    budget = min(minutes, minutes * bench.engine.plan.max_s / type(bench.engine.plan)().max_s)
+    budget = minutes_of(bench.engine.plan, minutes)
 
     def run(task: Task) -> Outcome:
         def note(trial: Trial) -> None:
