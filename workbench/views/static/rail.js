@@ -82,18 +82,35 @@ function drawChips(model, group, state) {
   }));
 }
 
+// Techniques that train are many and rarely the first thing to try: folded until one is chosen or the title is clicked.
+const FOLDED = ["sparsity", "training"];
+
+function drawTitle(group, state, redrawAll) {
+  if (!FOLDED.includes(group.id)) return h("div", { class: "wb-group-title", "aria-hidden": "true" }, group.title);
+  const open = isOpen(group, state);
+  return h("button", {
+    class: "wb-group-title wb-fold", type: "button", "data-focus": `fold-${group.id}`, "data-fold": group.id,
+    "aria-expanded": String(open), onclick: () => { state.folds[group.id] = !open; redrawAll(); },
+  }, `${group.title} `, h("span", { class: "wb-caret", "aria-hidden": "true" }, open ? "▾" : "▸"));
+}
+
+function isOpen(group, state) {
+  if (!FOLDED.includes(group.id)) return true;
+  return state.folds[group.id] ?? group.choices.some((choice) => choice.on);
+}
+
 export default {
   render({ model, el }) {
     el.classList.add("wb-rail");
-    const state = { name: `wb${Math.random().toString(36).slice(2, 8)}`, open: {} };
+    const state = { name: `wb${Math.random().toString(36).slice(2, 8)}`, open: {}, folds: {} };
     const draw = () => {
       const groups = model.get("groups");
       redraw(el,
         ...groups.map((group) => h("div", {
           class: "wb-group", role: group.kind === "check" ? "group" : "radiogroup", "aria-label": group.title,
-        }, h("div", { class: "wb-group-title", "aria-hidden": "true" }, group.title),
-          group.kind === "chips" ? drawChips(model, group, state)
-            : group.choices.map((choice) => drawChoice(model, group, choice, state, draw)))),
+        }, drawTitle(group, state, draw),
+          isOpen(group, state) && (group.kind === "chips" ? drawChips(model, group, state)
+            : group.choices.map((choice) => drawChoice(model, group, choice, state, draw))))),
         h("div", { class: "wb-note", role: "status" }, model.get("note")));
     };
     return listen(model, ["groups", "note"], draw);
