@@ -24,6 +24,7 @@ _PUBLIC = {
     "open": "views.dashboard",
     "seed_table": "seed",
     "bench": "views.notebook.bench",
+    "large_text": "views.widgets.chart",
     "meeting": "views.meeting",
     "report": "export.report",
     "tune": "tuning",

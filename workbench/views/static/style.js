@@ -11,13 +11,19 @@ function dark(el) {
 }
 
 export default {
-  render({ el }) {
+  render({ model, el }) {
     el.style.display = "none";
-    const look = () => el.closest(".wb-root")?.classList.toggle("wb-dark", dark(el.closest(".wb-root")));
+    const look = () => {
+      const root = el.closest(".wb-root");
+      if (!root) return;
+      root.classList.toggle("wb-dark", dark(root));
+      root.classList.toggle("wb-large", model.get("large"));
+    };
+    model.on("change:large", look);
     const later = () => { for (const wait of [0, 400, 1500, 5000]) setTimeout(look, wait); };
     const themes = new MutationObserver(later);
     themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
     later();
-    return () => themes.disconnect();
+    return () => { themes.disconnect(); model.off("change:large", look); };
   },
 };

@@ -34,6 +34,7 @@ class Style(anywidget.AnyWidget):
 
     _esm = script("style")
     _css = SHEET
+    large = t.Bool(False).tag(sync=True)
 
 
 class Chart(Pane):
@@ -83,8 +84,9 @@ class Chart(Pane):
 
 
 def large_text(on: bool = True) -> None:
-    """Larger type in all figures of this kernel, those on the page included: for a projector."""
+    """Larger type in all cards and figures of this kernel, those on the page included: for a projector."""
     _FONT["size"] = theme.FONT_SIZES[int(on)]
+    style().large = bool(on)
     for chart in list(_open):
         chart.templates = templates(_FONT["size"])
 
