@@ -18,7 +18,7 @@ present: $(VENV)/lab.stamp
 	$(JUPYTER_ENV) $(BIN)/voila notebooks --Voila.ip=127.0.0.1 --theme=light $(ARGS)
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(TESTARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTARGS)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
