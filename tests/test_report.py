@@ -266,11 +266,19 @@ def test_a_large_study_stays_one_handy_file(tmp_path):
 
 def test_what_a_search_tried_is_listed_apart(tmp_path):
     study, model = filled(tmp_path, data_sha256="d-final0")
-    study.add(result(FUSED, 5.5e-3, ratio=0.75, verdict="faster", data_sha256="d-search0", model_sha256=model.sha256,
-                     is_baseline=False, created="2020-01-01T00:00:00+00:00"), "t")
+    from workbench import recipe
+
+    early = {"data_sha256": "d-search0", "model_sha256": model.sha256, "is_baseline": False, "verdict": "faster",
+             "created": "2020-01-01T00:00:00+00:00"}
+    study.add(result(FUSED, 5.5e-3, ratio=0.75, **early), "t")  # measured again at the end
+    study.add(result(recipe.make("onnx-simplify", "onnx-int8-static", runtime="openvino", threads=2), 6.5e-3,
+                     ratio=0.8, **early), "t")
     study.add(result(BASE, 7.4e-3, ratio=1.0, data_sha256="d-final0", model_sha256=model.sha256, is_baseline=True), "u")
     html = page_of(study)
-    assert "Also tried in the search" in html and "5.50 ms" in html
+    assert "Also tried in the search" in html and "5.50 ms" in html and "6.50 ms" in html
+    found = report_data.gather(study)
+    assert len(found.tried) == 1 and len(found.shown.points) == 6
+    assert "tried in the search</text>" in html and html.count('class="mark"') == 6
 
 
 # --- one file, safe and readable ------------------------------------------------------------------------------------

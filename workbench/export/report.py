@@ -94,7 +94,8 @@ def write_plots(told: Report, graph: GraphPart | None, folder: Path) -> tuple[li
     """
     size = (960, 540, 14)
     written, note = [], ""
-    svg = str(report_svg.tradeoff(told.shown, selected=told.chosen.key if told.chosen else "", width=size[0],
+    key = told.chosen.key if told.chosen else ""
+    svg = str(report_svg.tradeoff(told.shown, tried=told.tried, selected=key, width=size[0],
                                   height=size[1], font_size=size[2]))
     for mode in ("light", "dark"):
         text = report_svg.standalone(svg, mode)

@@ -35,7 +35,8 @@ class Report(NamedTuple):
         by_time: picks for a limit on the time of one run.
         by_loss: picks for a limit on the loss.
         left_out: variants of the study that are not shown, all behind the front.
-        screened: results of the search that led here, measured on other samples.
+        screened: results of the search that led here, short measurements on other samples.
+        tried: points of those that were not measured again; drawn faintly.
     """
 
     model: dict[str, Any]
@@ -50,6 +51,7 @@ class Report(NamedTuple):
     by_loss: tuple[budget.Step, ...]
     left_out: int = 0
     screened: tuple[Result, ...] = ()
+    tried: tuple[Point, ...] = ()
     named: bool = False
 
     @property
@@ -97,7 +99,10 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     group = [r for r in found if (r.model_sha256, r.data_sha256, r.machine)
              == (last.model_sha256, last.data_sha256, last.machine)]
     batch = _batch([r for r in group if r.median_s is not None])
-    everything = frames.tradeoff(group, batch=batch, machine=last.machine)
+    screened = _screened(found, last)
+    both = frames.tradeoff(group, batch=batch, machine=last.machine, tried=screened)
+    tried = tuple(p for p in both.points if p.standing == "tried")
+    everything = both._replace(points=tuple(p for p in both.points if p.standing != "tried"))
     shown = _bounded(everything)
     kept = {p.key for p in shown.points} | {f.key for f in shown.failures}
     results = {r.recipe.key: r for r in group if r.recipe.key in kept}
@@ -110,7 +115,7 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     return Report(
         model=about, original=original, data_name=_data_name(original, last, about), shown=shown,
         rows=frames.rows(results.values(), shown), results=results, chosen=chosen, goal=goal,
-        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=_screened(found, last)[:MOST],
+        by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=screened[:MOST], tried=tried[:MOST],
         left_out=len(everything.points) - len(shown.points), named=bool(choose))
 
 

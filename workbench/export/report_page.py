@@ -58,8 +58,8 @@ def context(report: Report, graph: GraphPart | None, *, slides: bool = False) ->
         "tried": Annotator((), (), (), _counts(report))(report_words.tried(report)),
         "deploy": told(report_words.deploy(report)),
         "goal": told(report_words.goal(report)),
-        "plot": report_svg.tradeoff(report.shown, selected=key, **size), "cards": [_card(p, report, told)
-                                                                               for p in report.shown.points],
+        "plot": report_svg.tradeoff(report.shown, tried=report.tried, selected=key, **size),
+        "cards": [_card(p, report) for p in report.shown.points],
         "big": big(report), "base_big": base_big(report),
         "base_facts": [fact for fact in _facts(report.baseline or report.result)[1:] if fact[1] != FEW],
         "whatif": what_if(report, told),
@@ -196,7 +196,7 @@ def _threshold(limit: float, kind: str, report: Report) -> Markup:
     return Markup("from {} points on" if shown.quality_name == "accuracy" else "from {} down").format(mark)
 
 
-def _card(p: Point, report: Report, told: Annotator) -> dict[str, Any]:
+def _card(p: Point, report: Report) -> dict[str, Any]:
     """What stands beside the pointer."""
     r = report.results[p.key]
     lines = [Markup("{} a run ({})").format(number(r, "median_s"), span(r, "interval_s"))]

@@ -28,19 +28,20 @@ _SHAPES = {
 }
 
 
-def tradeoff(shown: Tradeoff, *, selected: str = "", width: int = WIDTH, height: int = HEIGHT,
-             font_size: float = 13) -> Markup:
+def tradeoff(shown: Tradeoff, *, tried: tuple[Point, ...] = (), selected: str = "", width: int = WIDTH,
+             height: int = HEIGHT, font_size: float = 13) -> Markup:
     """The trade-off plot.
 
     Args:
         shown: what to draw.
+        tried: points of a search that were not measured again.
         selected: recipe key of the recommended variant.
         width: of the drawing; it scales to the place that a page gives it.
         height: of the same.
         font_size: in the drawing's own units.
     """
     view = View(width, height, "light", font_size)
-    return Markup(_Plot(shown, view, selected).draw())
+    return Markup(_Plot(shown, view, selected, tried).draw())
 
 
 def strip(low: float, value: float, high: float, ends: tuple[float, float], precision: str, verdict: str) -> Markup:
@@ -105,9 +106,10 @@ def _symbol(runtime: str, precision: str, verdict: str, x: float, y: float, radi
 class _Plot:
     """One drawing; pixels are those of its viewBox."""
 
-    def __init__(self, shown: Tradeoff, view: View, selected: str) -> None:
+    def __init__(self, shown: Tradeoff, view: View, selected: str, tried: tuple[Point, ...]) -> None:
         self.shown, self.view, self.selected = shown, view, selected
-        self.axes = figures._Axes(shown, view)
+        self.tried = [p for p in tried if p.quality is not None]
+        self.axes = figures._Axes(shown._replace(points=(*shown.points, *tried)), view)
         self.margin = figures.margins(view)
         self.left, self.top = self.margin["l"], self.margin["t"]
         self.right, self.bottom = self.left + self.axes.width, self.top + self.axes.height
@@ -121,7 +123,7 @@ class _Plot:
         marks = [self._mark(p) for p in sorted(self.points, key=lambda p: p.key == self.selected)]
         return (f'<svg class="tradeoff" viewBox="0 0 {view.width} {view.height}" font-size="{view.font_size}" '
                 f'{data} role="group" aria-label="{escape(self._label(), quote=True)}">'
-                f'{self._grid()}{self._watermark()}{self._limit()}{self._front()}{"".join(marks)}'
+                f'{self._grid()}{self._watermark()}{self._limit()}{self._front()}{self._faint()}{"".join(marks)}'
                 f'{self._ring()}{self._texts()}{self._captions()}</svg>')
 
     def _label(self) -> str:
@@ -175,6 +177,11 @@ class _Plot:
             return ""
         path = "M{:.1f} {:.1f}".format(*places[0]) + "".join(f"H{x:.1f}V{y:.1f}" for x, y in places[1:])
         return f'<path d="{path}" fill="none" stroke="var(--muted)" stroke-width="1.6" opacity=".6"/>'
+
+    def _faint(self) -> str:
+        """What a search tried and did not measure again."""
+        marks = [_symbol(p.runtime, p.precision, "slower", *self._xy(p), 3.4) for p in self.tried]
+        return f'<g opacity=".55" pointer-events="none">{"".join(marks)}</g>' if marks else ""
 
     def _mark(self, p: Point) -> str:
         x, y = self._xy(p)
@@ -270,6 +277,9 @@ class _Plot:
             bar = (f'<rect x="{x:.1f}" y="{y - 0.55 * size:.1f}" width="{0.65 * size:.1f}" '
                    f'height="{0.45 * size:.1f}" rx="1" fill="{theme.color(precision)}"/>')
             add(bar, theme.PRECISION_TITLES[precision])
+        if self.tried:
+            add(f'<circle cx="{x + 0.3 * size:.1f}" cy="{y - 0.33 * size:.1f}" r="{0.22 * size:.1f}" '
+                'fill="var(--muted)" opacity=".45"/>', "tried in the search")
         verdicts = {p.verdict for p in self.points if not p.is_baseline}
         if verdicts - {"faster"}:
             parts_of = [t for v, t in (("faster", "filled: faster"), ("slower", "tinted: slower"),
