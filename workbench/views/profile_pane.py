@@ -145,7 +145,8 @@ def _row(row: Any, under: Any, widest: float) -> str:
     low, high = row.spread_s
     limit = ""
     if under is not None and under.percent is not None:
-        limit = f"{under.percent:.0f} % <span class='wb-dim'>{under.bound.kind}</span>"
+        percent = f"{under.percent:.0f}" if under.percent >= 1 else "&lt; 1"
+        limit = f"{percent} % <span class='wb-dim'>{under.bound.kind}</span>"
     stands = panes.escape(f"{row.name}: stands for {', '.join(row.nodes)}" if row.nodes else row.name, quote=True)
     return (f"<tr><td><span class='wb-share' style='width:{100 * row.share / (widest or 1):.0f}%'></span></td>"
             f"<td>{panes.escape(row.op)}</td><td title='{stands}'>{panes.escape(row.name)}</td>"
