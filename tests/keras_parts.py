@@ -68,6 +68,22 @@ def attending_net():
     return keras.Model(tokens, layers.Dense(3, activation="softmax", name="probabilities")(x), name="attending")
 
 
+def operators_net():
+    """Sums and gates as plain operators, a depthwise convolution by groups, a transposed one, a vector as image."""
+    import keras
+    from keras import layers, ops
+
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(16, 3, padding="same", name="first")(image)
+    x = x + ops.relu(layers.Conv2D(16, 3, padding="same", name="second")(x))
+    x = x * layers.Conv2D(16, 1, activation="sigmoid", name="gate")(x)
+    x = layers.Conv2D(16, 3, groups=16, name="by_groups")(layers.Rescaling(0.5)(ops.maximum(x, 0.0)))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2DTranspose(12, 3, strides=2, name="up")(x))
+    x = layers.Reshape((4, 4, 8))(layers.Dense(4 * 4 * 8, name="image_again")(x))
+    x = ops.mean(layers.Conv2D(6, 1, name="last")(x), axis=(1, 2))
+    return keras.Model(image, layers.Dense(2, name="answer")(x), name="operators")
+
+
 def refusing_net():
     """A grouped convolution and a Permute of the channels: nothing in front of them may shrink."""
     import keras

@@ -9,7 +9,7 @@ from workbench.passes import _keras_importance, _keras_layers, _keras_shrink
 from . import keras_parts as parts
 
 NETS = {"residual": parts.residual_net, "plain": parts.plain_net, "squeezing": parts.squeezing_net,
-        "attending": parts.attending_net}
+        "attending": parts.attending_net, "operators": parts.operators_net}
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,8 @@ def _rule(layer: Any, node: Any) -> Rule | None:
     kind = type(layer).__name__
     if getattr(layer, "data_format", None) == "channels_first" or getattr(layer, "quantization_mode", None):
         return None
+    if kind == "Rescaling" and (np.ndim(layer.scale) or np.ndim(layer.offset)):
+        return None  # one number a channel, which the configuration holds
     if kind in _FREE or (kind == "Activation" and _name(layer.activation) not in _MIXING):
         return _hand_on
     if kind in _JOINING:
