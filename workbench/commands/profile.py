@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from .. import recipe as recipes
-from ..errors import InputError, WorkbenchError
+from ..errors import InputError
 from ..units import duration
+from ..where import where_time_goes
 from . import common
 
 HELP = "show where the time goes, node by node, beside the unprofiled time"
-FEEDS = 16
 
 
 def add_arguments(parser) -> None:
@@ -25,56 +25,18 @@ def add_arguments(parser) -> None:
 
 def run(args) -> tuple[dict, str]:
     """Builds the recipe's artefact and profiles it in a process of its own."""
-    from .. import variant
-    from ..profile import profile
-
     if args.runs < 30 or args.top < 1:
         raise InputError("--runs must be at least 30 and --top at least 1")
     model = common.model(args.model, args.fix)
     dataset = common.dataset(args, model, args.model)
-    wanted = recipes.load(args.recipe) if args.recipe else recipes.Recipe()
-    recipe = variant.complete(model, wanted)
-    built = variant.build(model, recipe, dataset, progress=lambda fraction, line: common.log(line))
-    feeds = dataset.evaluation.feeds(recipe.batch, FEEDS * recipe.batch)
-    graph = _graph(built.model, feeds[0])
-    common.log(f"profiling {recipe.label}")
-    found = profile(built.model.path, built.model.format, recipe.runtime, recipe.runtime_settings, recipe.threads,
-                    feeds, device=recipe.device, runs=args.runs, graph_nodes=graph.nodes if graph else ())
-    roof = _roof(found, graph, recipe) if args.roofline else None
-    data = {**found.to_dict(), "recipe": recipe.to_dict(), "inputs": "random" if dataset.is_random else dataset.name}
+    wanted = recipes.load(args.recipe) if args.recipe else None
+    spent = where_time_goes(model, wanted, dataset, limits=args.roofline, runs=args.runs, on_line=common.log)
+    found, roof = spent.profile, spent.roofline if args.roofline else None
+    data = {**found.to_dict(), "recipe": spent.recipe.to_dict(),
+            "inputs": "random" if dataset.is_random else dataset.name}
     if roof is not None:
         data["roofline"] = _roof_data(roof)
-    return data, _text(recipe.label, found, roof, args.top, dataset.is_random)
-
-
-def _graph(model, feed):
-    """The neutral graph with costs for the feed's sizes; None for formats that have no reader yet."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    from .. import feeds as feed_names
-    from ..graph.cost import with_costs
-
-    name = f"workbench.graph.readers.{model.format.value}"
-    if find_spec(name) is None:
-        return None
-    try:
-        shapes = {n: a.shape for n, a in feed_names.bind(feed, model.inputs).items()}
-        return with_costs(import_module(name).read(model, shapes))
-    except WorkbenchError as error:
-        common.log(f"note: nodes are not mapped to the file: {error}")
-        return None
-
-
-def _roof(found, graph, recipe):
-    from ..profile import roofline
-    from ..where import is_int8
-
-    common.log("measuring this machine's limits, once")
-    nodes = graph.nodes if graph else ()
-    weights = sum(t.size_bytes for t in graph.tensors.values() if t.is_constant) if graph else 0
-    return roofline.roofline(found, roofline.costs(nodes), roofline.limits(found.threads), weight_bytes=weights,
-                             precision="int8" if is_int8(recipe) else "")
+    return data, _text(spent.recipe.label, found, roof, args.top, dataset.is_random)
 
 
 def _roof_data(roof) -> dict:
