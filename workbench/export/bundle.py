@@ -45,7 +45,8 @@ def check(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; name another folder with -o") from None
     known = ("model.", "study.sqlite", _PARTIAL)
-    strange = [n for n in names if n not in (*_OWN, "model") and not n.startswith(known)]
+    own = (*_OWN, "model", "__pycache__")  # the last one is there once the predictor was imported
+    strange = [n for n in names if n not in own and not n.startswith(known)]
     if strange:
         raise InputError(f"{folder} holds other files ({strange[0]}); name an empty folder with -o")
 
