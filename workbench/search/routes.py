@@ -57,7 +57,9 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def known(natural: str, aim: Aim) -> tuple[Route, ...]:
-    """Routes in the order of expected gain for the time a trial takes (ranking nodes takes a minute); what a machine, a model or a goal rules out is left out by the space.
+    """Routes in the order of expected gain for the time a trial takes; ranking nodes takes up to a minute.
+
+    What a machine, a model or a goal rules out is left out by the space.
 
     Args:
         natural: the runtime that the original runs on.
