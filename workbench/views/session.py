@@ -297,7 +297,7 @@ class Session:
             self.tuning.outcome, self.tuning.failed = outcome, line if outcome is None else ""
             for result in outcome.contenders if outcome else ():
                 self._place(result)
-            if outcome and self.tuning.follow:
+            if outcome:
                 self._select_recipe(outcome.best.recipe)
         self._finished(line, bad)
 
@@ -377,6 +377,7 @@ class Session:
     # --- helpers ------------------------------------------------------------------------------------------------
 
     def _take_toggles(self) -> None:
+        self.tuning.follow = False  # a search does not take the toggles out of the user's hand
         self.recipe = self.engine.complete(choices.to_recipe(self.selection))
         self._tell_idle()
 
