@@ -17,8 +17,10 @@ FORMAT_TITLES = {
     ModelFormat.SAVED_MODEL: "SavedModel", ModelFormat.TFLITE: "TFLite", ModelFormat.TORCHSCRIPT: "TorchScript",
     ModelFormat.TORCH_EXPORT: "torch.export",
 }
+_REBUILT = {ModelFormat.KERAS: ModelFormat.KERAS2}  # same layers, so that passes can tell from the original's file
 _TAG_TITLES = {"int8": "already INT8", "float16": "already float16",
-               "ort-optimized": "already optimized by the ORT graph pass"}
+               "ort-optimized": "already optimized by the ORT graph pass", "sparse": "already pruned",
+               "clustered": "already clustered"}
 
 
 def complete(model: Model, recipe: Recipe) -> Recipe:
@@ -63,7 +65,7 @@ def problem(model: Model, recipe: Recipe) -> str | None:
     for index, step in enumerate(recipe.steps):
         found = passes.get(step.name)
         reason = _does_not_follow(found, form, tags) or _missing_package(found)
-        if not reason and (index == 0 or form == model.format):
+        if not reason and (index == 0 or form == model.format or form == _REBUILT.get(model.format)):
             reason = found.why_not(model, step.settings)
         if reason:
             return reason

@@ -198,7 +198,7 @@ class _Watch:
         self.best, self.best_loss, self.best_weights, self.stopped = 0, math.inf, None, ""
         self.rows: list[tuple] = []
         self.began = self.told = time.monotonic()
-        self.epoch, self.measure = 0, measure
+        self.epoch, self.measure, self.so_far = 0, measure, ""
 
     def start(self, logs: dict[str, float]) -> None:
         self.rows.append((0, None, None, _number(logs["loss"]), _keras_loss.measured(logs, ""), 0.0))
@@ -217,8 +217,8 @@ class _Watch:
             self.stopped = f"stopped after {self.settings.max_minutes:g} minutes in epoch {self.epoch + 1}"
             self.model.stop_training = True
         if now - self.told > _TELL_S:
-            self._tell((self.epoch + (batch + 1) / steps) / self.settings.epochs,
-                       f"epoch {self.epoch + 1} of {self.settings.epochs} · loss {loss:.3g}")
+            done = (self.epoch + (batch + 1) / steps) / self.settings.epochs
+            self._tell(done, f"epoch {self.epoch + 1} of {self.settings.epochs}{self.so_far}")  # one text an epoch
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         number, loss, val_loss = epoch + 1, float(logs["loss"]), float(logs["val_loss"])
@@ -234,6 +234,7 @@ class _Watch:
         shown = "" if val_right is None else f" · val. {self.measure.split()[0]} {100 * val_right:.1f} %"
         self._tell(number / self.settings.epochs,
                    f"epoch {number} of {self.settings.epochs} · loss {loss:.3g}{shown}")
+        self.so_far = f" · so far loss {loss:.3g}{shown}"
 
     def restore(self) -> None:
         if self.best_weights is not None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import passes as pass_registry
 from .. import recipe as recipes
+from ..chain import FORMAT_TITLES
 from ..errors import WorkbenchError
 from ..model import ModelFormat
 from ..passes import Pass
@@ -309,7 +310,7 @@ def _with_check(selection: Selection, name: str, on: bool) -> tuple[Selection, s
     if not able:
         return changed, ""
     moved, note = _with_runtime(changed, able[0].name)
-    said = f"Runtime moved to {able[0].title}: {found.title} works on {found.produces.value.upper()} files."
+    said = f"Runtime moved to {able[0].title}: {found.title} works on {FORMAT_TITLES[found.produces]} files."
     return moved, f"{said} {note}".strip()
 
 
@@ -345,7 +346,7 @@ def _wrong_format(found: Pass, runtime: str) -> str:
         return ""
     able = [r.title for r in registry.for_format(found.produces) if not registry.missing(r.name)]
     advice = f"; choose {' or '.join(able)} to use it" if able else ""
-    return f"Works on {found.produces.value.upper()} files{advice}."
+    return f"Works on {FORMAT_TITLES[found.produces]} files{advice}."
 
 
 def _reachable(start: ModelFormat) -> set[ModelFormat]:

@@ -12,6 +12,7 @@ from .. import units
 from ..diagnose import diagnose
 from ..errors import InputError
 from ..results import Result
+from . import curves
 from .choices import pass_title
 from .frames import Tradeoff, name_of, precision_of
 
@@ -42,7 +43,15 @@ def stages(result: Result | None, model_line: str) -> str:
     failed = f"<p class='wb-failed'>failed: {escape(result.reason)}</p>" if result.status == "failed" else ""
     if result.status == "failed":
         boxes.pop()
-    return _pane(f"{failed}<ol class='wb-stages'>{''.join(boxes)}</ol>{''.join(notes)}")
+    learnt = [curves.training(s["details"]["training"], _stage_title(s["name"])) for s in result.stages
+              if (s.get("details") or {}).get("training")]
+    return _pane(f"{failed}<ol class='wb-stages'>{''.join(boxes)}</ol>{''.join(learnt)}{''.join(notes)}")
+
+
+def learning(found: dict[str, Any] | None, line: str) -> str:
+    """What the first tab shows while a pass trains: the line of the bar and the curves so far."""
+    drawn = curves.training({**found, "live": True}) if found else ""
+    return _pane(f"<p>{escape(line)}</p>{drawn or _dim('The curves begin with the first epoch.')}")
 
 
 def why_not_faster(result: Result | None, baseline: Result | None) -> str:
