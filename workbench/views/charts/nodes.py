@@ -81,26 +81,31 @@ def node_times(found: Profile, title: str) -> go.Figure:
 
 
 def shares(profiles: Mapping[str, Profile]) -> go.Figure:
-    """Time by operator of several variants, as stacked bars on one scale."""
+    """Time by operator of several variants, as stacked bars on one scale.
+
+    The bars are the run without a profile, divided as the profile says: shares can be trusted where times cannot.
+    """
     total: Counter[str] = Counter()
     for p in profiles.values():
-        total.update({row.op: row.median_s for row in p.rows})
+        for row in p.rows:
+            total[row.op] += row.share * p.end_to_end_s
     kinds = [op for op, _ in total.most_common(_KINDS)]
     names = list(profiles)
-    made = figure("Where the time goes", "time of all nodes by operator; the mark is the run without a profile", x="ms",
-                  height=110 + 46 * len(names), left=220, right=40)
-    most = max(max(p.sum_s, p.end_to_end_s) for p in profiles.values()) * 1e3
+    made = figure("Where the time goes", "one run without a profile, ms, divided by operator as the profile says",
+                  x="ms", height=110 + 46 * len(names), left=220, right=90)
+    most = max(p.end_to_end_s for p in profiles.values()) * 1e3
     for op, hue in zip([*kinds, "others"], (*SERIES, RULE), strict=False):
-        values = [1e3 * sum(r.median_s for r in p.rows if (r.op == op if op != "others" else r.op not in kinds))
+        values = [1e3 * p.end_to_end_s * sum(r.share for r in p.rows if (r.op == op if op != "others" else
+                                                                         r.op not in kinds))
                   for p in profiles.values()]
         texts = [op if v * 640 / most > 7.5 * len(op) else "" for v in values]
         made.add_bar(y=names, x=values, orientation="h", name=op, text=texts, **_segment(hue),
                      hovertemplate=f"{escape(op)}: %{{x:.3f}} ms<extra></extra>")
-    made.add_scatter(y=names, x=[p.end_to_end_s * 1e3 for p in profiles.values()], mode="markers", name="end to end",
-                     marker=dict(symbol="line-ns-open", size=30, color=INK, line=dict(width=2)),
-                     hovertemplate="end to end %{x:.3f} ms<extra></extra>")
+    for name, p in profiles.items():
+        made.add_annotation(x=1e3 * p.end_to_end_s, y=name, text=f"<b>{units.duration(p.end_to_end_s)}</b>",
+                            showarrow=False, xanchor="left", xshift=6)
     made.update_layout(barmode="stack", yaxis=dict(autorange="reversed", showgrid=False, ticks=""),
-                       xaxis=dict(range=[0, 1.08 * most]))
+                       xaxis=dict(range=[0, 1.02 * most]))
     _key(made, kinds)
     return made
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as w
 
-_WIDE = {"width": "23em"}
+_WIDE = {"width": "26em"}
 _STYLE = {"description_width": "9.5em"}
 
 

@@ -192,9 +192,9 @@ class Bench:
         """See :func:`workbench.views.notebook.profiles.roof`."""
         return profiles.roof(self, recipe or self.baseline)
 
-    def why(self, recipe: Recipe) -> Work:
+    def why(self, recipe: Recipe, than: Recipe | None = None) -> Work:
         """See :func:`workbench.views.notebook.profiles.why`."""
-        return profiles.why(self, recipe)
+        return profiles.why(self, recipe, than)
 
     def rank(self, target: float = 0.0, **settings: Any) -> Work:
         """See :func:`workbench.views.notebook.quantize.rank`."""
@@ -262,8 +262,11 @@ class Bench:
 
     def memory(self) -> Work:
         """Memory, artefact and load time of everything in the study, after the work above is done."""
-        return Work(lambda _: [r for r in self.engine.results() if r.recipe.batch == 1 and r.memory], show,
-                    title="memory")
+        def run(_: Task) -> list[Result]:
+            good = [r for r in self.engine.results() if r.recipe.batch == 1 and r.memory]
+            return list({frames.short_name(r.recipe, self.baseline.threads): r for r in good}.values())
+
+        return Work(run, show, title="memory")
 
 
 class Measuring:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ... import diagnose, units
 from ... import feeds as feed_names
 from ...errors import NotApplicable, WorkbenchError
 from ...graph import readers
+from ...measure import Plan, stats
 from ...profile import Profile, profile, roofline
 from ...recipe import Recipe
 from ...results import Result
 from ...where import is_int8
+from .. import sentences
 from ..charts import nodes
 from ..panes import escape
 from ..widgets.chart import Chart
@@ -111,29 +114,47 @@ def roof(bench: Any, recipe: Recipe) -> Work[roofline.Roofline]:
     return Work(run, show, title=f"roofline of {bench.name(recipe)}")
 
 
-def why(bench: Any, recipe: Recipe) -> Work[diagnose.Diagnosis]:
-    """Why a variant is not faster than the baseline, from measurement and profile."""
+def why(bench: Any, recipe: Recipe, than: Recipe | None = None) -> Work[diagnose.Diagnosis]:
+    """Why a variant is not faster than another one (than the baseline without one), from measurement and profile.
 
-    def run(task: Task) -> tuple[diagnose.Diagnosis, Result]:
-        result = bench.result(recipe)
-        if result is None:
-            task.progress(0.0, f"measuring {bench.name(recipe)}")
-            bench.engine.measure([recipe], cancel=task.cancel)
-            result = bench.result(recipe)
-        base = bench.result(bench.engine.baseline_for(recipe))
-        if result is None or base is None:
-            failed = bench.engine.find(recipe)
-            return diagnose.Diagnosis(f"it was not measured: {failed.reason if failed else 'cancelled'}", ()), failed
+    Both are measured side by side, so that their ratio is paired.
+    """
+    asked = bench.engine.complete(recipe)
+    other = bench.engine.complete(than) if than is not None else bench.engine.baseline_for(asked)
+
+    def run(task: Task) -> tuple[diagnose.Diagnosis, Result | None]:
+        task.progress(0.0, f"measuring {bench.name(asked)}")
+        found = {r.recipe.key: r for r in bench.engine.measure([other, asked], cancel=task.cancel)}
+        result, base = found.get(asked.key), found.get(other.key)
+        if result is None or base is None or "failed" in (result.status, base.status):
+            lost = next((r for r in (result, base) if r is not None and r.status == "failed"), None)
+            return diagnose.Diagnosis(f"it was not measured: {lost.reason if lost else 'cancelled'}", ()), result
+        result = _against(result, base, bench.engine.plan)
         try:
-            own = of(bench, recipe, task, (0.4, 0.5)).profile
+            own = of(bench, asked, task, (0.4, 0.5)).profile
         except NotApplicable:
             own = None  # causes that need no profile can still be told
         return diagnose.diagnose(result, base, profile=own), result
 
-    def show(value: tuple[diagnose.Diagnosis, Result]):
-        found, _ = value
+    def show(value: tuple[diagnose.Diagnosis, Result | None]):
+        found, result = value
+        ratio = ""
+        if result is not None and result.ratio_interval:
+            low, high = result.ratio_interval
+            span = sentences.span(1 / high, 1 / low)
+            ratio = f"{units.times(1 / result.ratio)} as fast as {bench.name(other)} ({span})"
         causes = "".join(f"<p class='wb-why-line'><b>{escape(c.title)}</b>: {escape(c.evidence)}. "
                          f"<span class='wb-advice'>{escape(c.advice)}.</span></p>" for c in found.causes)
-        return pages.shown(pages.said(f"{bench.name(recipe)}: {found.line}."), causes)
+        return pages.shown(pages.said(f"{bench.name(asked)}: {found.line}.", *([ratio] if ratio else [])), causes)
 
-    return Work(run, show, title=f"why is {bench.name(recipe)} not faster?")
+    return Work(run, show, title=f"why is {bench.name(asked)} not faster?")
+
+
+def _against(result: Result, base: Result, plan: Plan) -> Result:
+    """The variant with its ratio to another one, paired by the rounds that they share."""
+    count = min(len(result.rounds), len(base.rounds))
+    if not count:
+        return result
+    found = stats.ratio_interval(result.rounds[-count:], base.rounds[-count:], seed=plan.seed)
+    return replace(result, ratio=found.value, ratio_interval=found.interval, is_baseline=False,
+                   verdict=stats.verdict(found.interval, plan.margin))
