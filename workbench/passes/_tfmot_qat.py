@@ -151,15 +151,15 @@ def _quantized(network: Any, names: list[str], scheme: Any) -> Any:
 def _copy(source: Any, target: Any) -> None:
     """Weights of the trained network into one without the extras that kept zeros or clusters."""
     for trained, layer in zip(source.layers, target.layers, strict=True):  # names of helper layers are counted up
-        given = {_last(w.name): w for w in trained.weights}
-        missing = [w.name for w in layer.weights if _last(w.name) not in given]
+        given = {_last(w.name, trained.name): w for w in trained.weights}
+        missing = [w.name for w in layer.weights if _last(w.name, layer.name) not in given]
         if missing:
             raise NotApplicable(f"'{missing[0]}' was lost in training")
-        layer.set_weights([given[_last(w.name)].numpy() for w in layer.weights])
+        layer.set_weights([given[_last(w.name, layer.name)].numpy() for w in layer.weights])
 
 
-def _last(name: str) -> str:
-    return name.split("/")[-1].split(":")[0]
+def _last(name: str, layer: str) -> str:
+    return name.split("/")[-1].split(":")[0].removeprefix(layer)
 
 
 def _clustered(kernels: Any) -> list[bool]:
