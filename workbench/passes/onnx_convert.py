@@ -65,6 +65,10 @@ class OnnxConvert(Pass):
         agreement = _agrees(ready, source, feed)
         notes.append("not checked against the source: no sample could be made" if agreement is None else
                      f"outputs agree with the source on one sample (cosine {agreement:.6f})")
+        rounded = sum(n.op_type == "QuantizeLinear" for n in ready.graph.node)
+        if rounded:
+            notes.append(f"{rounded} tensors are rounded to 8 bits as trained, the weights stay float32 values: "
+                         "expect no speed-up here; LiteRT runs this model in real INT8")
         path = _onnx_io.save(ready, context.workdir / "model.onnx")
         return PassResult(path, self.produces, tuple(notes), {"nodes": len(ready.graph.node), "cosine": agreement})
 
