@@ -65,12 +65,18 @@ def save(network: Any, context: PassContext) -> Path:
 def kernels(network: Any) -> Iterator[tuple[Any, list[np.ndarray]]]:
     """Layers with kernels (weights of two axes or more that are no normalization), and the kernels."""
     for layer in network.layers:
-        inner = getattr(layer, "layer", layer)
-        if "Normalization" in type(inner).__name__:
-            continue
-        found = [w.numpy() for w in inner.weights if len(w.shape) >= 2]
+        found = [w.numpy() for w in kernel_variables(layer)]
         if found:
             yield layer, found
+
+
+def kernel_variables(layer: Any) -> list[Any]:
+    """The kernels of one layer as variables; a wrapper of quantization-aware training has taken them from its layer."""
+    if hasattr(layer, "_weight_vars"):
+        return [variable for variable, _, _ in layer._weight_vars]
+    if "Normalization" in type(layer).__name__:
+        return []
+    return [w for w in layer.weights if len(w.shape) >= 2]
 
 
 def chosen(network: Any, skip: Sequence[str], able: Any) -> list[str]:

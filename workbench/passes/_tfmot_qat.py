@@ -64,12 +64,16 @@ class QatPass(Pass):
         context.progress(0.07, "adding fake quantization")
         names = _names(opened.network, settings.skip, self.keeps_zeros or self.keeps_clusters)
         network = _quantized(opened.network, names, _scheme(self.keeps_zeros, self.keeps_clusters))
-        fitted = _training.fit(tf_keras, network, opened.taught, settings, context, first_keepable=1)
+        kept = _zeros(network, opened.before) if self.keeps_zeros else []
+        # tfmot hides the zeros from the forward pass only; the weights themselves must stay zero too.
+        hold = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: _hold(kept))
+        fitted = _training.fit(tf_keras, network, opened.taught, settings, context, callbacks=[hold] if kept else [])
         context.progress(0.92, "writing the model")
         plain = network
         if self.keeps_zeros or self.keeps_clusters:
             plain = _quantized(opened.network, names, None)
             _copy(network, plain)
+            _hold(_zeros(plain, opened.before) if self.keeps_zeros else [])
         after = _tfmot.sparsity(plain)
         details = {"training": fitted.curves, "sparsity": after, "layers": names, "values": _values(plain)}
         path = _tfmot.save(plain, context)
@@ -146,6 +150,21 @@ def _quantized(network: Any, names: list[str], scheme: Any) -> Any:
             return keras.quantize_apply(annotated, quantized_layer_name_prefix="", **options)
     except (RuntimeError, ValueError) as error:
         raise NotApplicable(f"8-bit training cannot rebuild this model: {' '.join(str(error).split())[:200]}") from None
+
+
+def _zeros(network: Any, before: dict[str, list[np.ndarray]]) -> list[tuple[Any, np.ndarray]]:
+    """Kernel variables of a network with fake quantization, and where they were not zero."""
+    found = []
+    for layer in network.layers:
+        variables, old = _tfmot.kernel_variables(layer), before.get(layer.name, [])
+        if [tuple(v.shape) for v in variables] == [a.shape for a in old]:
+            found += [(v, (a != 0).astype(a.dtype)) for v, a in zip(variables, old, strict=True) if (a == 0).any()]
+    return found
+
+
+def _hold(masks: list[tuple[Any, np.ndarray]]) -> None:
+    for variable, mask in masks:
+        variable.assign(variable * mask)
 
 
 def _copy(source: Any, target: Any) -> None:
