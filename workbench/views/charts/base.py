@@ -13,7 +13,7 @@ from .. import theme
 INK, MUTED, RULE, BAD, GROUND = (t["light"] for t in (theme.INK, theme.MUTED, theme.RULE, theme.BAD, theme.GROUND))
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 SERIES = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
-_STEPS = (1, 2, 5)
+_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
 
 def figure(title: str, subtitle: str = "", *, x: str = "", y: str = "", height: int = 330, left: int = 64,
@@ -76,9 +76,9 @@ def rule(made: go.Figure, *, x: float | None = None, y: float | None = None, tex
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], list[str]]:
-    """1, 2, 5 of each decade inside a range, fewer where it is long; values and their text."""
+    """Round values inside a range, fewer a decade where it is long; values and their text."""
     low, high = min(low, high), max(low, high)
-    for steps in (_STEPS, (1, 3), (1,)):
+    for steps in _STEPS:
         found = [s * 10.0**e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
                  for s in steps if low * 0.999 <= s * 10.0**e <= high * 1.001]
         if len(found) <= most:

@@ -19,6 +19,7 @@ from ...results import Result
 from .. import frames, opening, panes
 from ..opening import FORMAT_TITLES
 from ..show import show
+from ..sweep_view import sweep_view
 from . import (
     edge,
     graphs,
@@ -207,6 +208,14 @@ class Bench:
     def scaling(self, recipes: Mapping[str, Recipe], over: str, values: Sequence[int], **texts: Any) -> Work:
         """See :func:`workbench.views.notebook.scale.over`."""
         return scale.over(self, recipes, over, values, **texts)
+
+    def sweep(self, **grid: Any) -> Work:
+        """The map of threads, batch and runtime under a latency budget, with all that the cells above measured.
+
+        Args:
+            **grid: of :func:`workbench.sweep_view`, e.g. ``threads=(1, 2)``.
+        """
+        return Work(lambda _: None, lambda _: sweep_view(self.engine, **grid), title="the map")
 
     def leaks(self, recipe: Recipe | None = None, runs: int = 2000) -> Work:
         """See :func:`workbench.views.notebook.scale.leaks`."""

@@ -23,6 +23,11 @@ def minutes_of(plan: Plan, minutes: float) -> float:
     return max(min(minutes, 0.12), minutes * share**2)
 
 
+def tries(found: Outcome) -> str:
+    """'1 try', '12 tries'."""
+    return "1 try" if len(found.trials) == 1 else f"{len(found.trials)} tries"
+
+
 def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **goal: Any) -> Work[Outcome]:
     """Searches the fastest variant within limits and writes its bundle.
 
@@ -53,7 +58,7 @@ def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **g
         chart.draw(charts.progress(found.trials, bench.dataset.is_random))
         rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
                  f"{r.fidelity.metric:.4f}" if r.fidelity else "–", units.size(r.size_bytes)) for r in found.contenders]
-        told = [f"{len(found.trials)} tries in {units.duration(found.seconds)}; the last round was measured on samples "
+        told = [f"{tries(found)} in {units.duration(found.seconds)}; the last round was measured on samples "
                 "that the search did not use."]
         if output is not None:
             told.append(f"Bundle: {Path(output).name}/ beside this notebook.")

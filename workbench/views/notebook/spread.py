@@ -22,7 +22,7 @@ from .. import frames
 from ..charts import trials as charts
 from ..widgets.chart import Chart
 from . import pages
-from .searching import minutes_of
+from .searching import minutes_of, tries
 from .work import Task, Work
 
 _START_S = 60.0
@@ -105,7 +105,7 @@ def tune(bench: Any, cluster: str | None = None, workers: int = 2, minutes: floa
         chart.draw(charts.progress(found.trials, bench.dataset.is_random))
         rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
                  units.size(r.size_bytes), r.machine) for o in (found, *found.others) for r in o.contenders]
-        told = f"{len(found.trials)} tries in {units.duration(found.seconds)}; one timing at a time on each host."
+        told = f"{tries(found)} in {units.duration(found.seconds)}; one timing at a time on each host."
         columns = ("last round", "median", "speed", "size", "machine type")
         return pages.shown(pages.said(found.sentence, told), chart, pages.table(columns, rows, right=(1, 2, 3)))
 
