@@ -68,7 +68,7 @@ def passes(bench: Any, recipes: Mapping[str, Recipe]) -> Work[dict[str, variant.
         for index, (name, recipe) in enumerate(recipes.items()):
             made = build(bench, recipe, task, (index / len(recipes), 0.8 / len(recipes)))
             found[name] = made
-            counts[name] = dict(Counter(n.op for n in readers.read(made.model).nodes))
+            counts[name] = dict(Counter(n.op.removeprefix("com.microsoft.") for n in readers.read(made.model).nodes))
         return {"built": found, "counts": counts}
 
     def show(value: dict[str, Any]) -> ipywidgets.Widget:
