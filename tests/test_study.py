@@ -68,6 +68,16 @@ def test_a_later_failure_does_not_hide_a_good_result():
     assert len(study) == 3
 
 
+def test_a_run_that_was_cut_short_hides_no_whole_one():
+    study = Study()
+    study.add(result("a", stopped="narrow"), "s1")
+    study.add(result("b", stopped="cancelled", fidelity=None), "s2")
+    assert [r.run_id for r in study.results("m")] == ["a"] and study.find(FAST.key, "m", "d", "host").run_id == "a"
+    alone = Study()
+    alone.add(result("b", stopped="cancelled", fidelity=None), "s2")
+    assert alone.find(FAST.key, "m", "d", "host").run_id == "b"
+
+
 def test_history_pairs_rounds_within_a_session_only():
     study = Study()
     for session, shift in (("s1", 0), ("s2", 10)):

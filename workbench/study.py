@@ -33,6 +33,10 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, payload TEXT NOT NULL) WITHOUT ROWID;
 """
 
+# A run that was cut short has status 'ok' where it was timed, but its answers were not checked.
+_CUT_SHORT = f"""instr(payload, '{json.dumps("stopped")}: {json.dumps("cancelled")}') > 0"""
+_BEST_FIRST = f"status = 'ok' DESC, {_CUT_SHORT}, seq DESC"
+
 Rounds = list[np.ndarray]
 
 
@@ -134,7 +138,7 @@ class Study:
         clause = " AND ".join(f"{k} = :{k}" for k in used) or "1"
         query = f"""SELECT payload FROM (
             SELECT payload, seq, ROW_NUMBER() OVER (
-                PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY status = 'ok' DESC, seq DESC) AS n
+                PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY {_BEST_FIRST}) AS n
             FROM runs WHERE {clause}) WHERE n = 1 ORDER BY seq"""
         found = [_read(row[0]) for row in self._all(query, used)]
         return [r for r in found if r is not None]
@@ -146,9 +150,9 @@ class Study:
 
     def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
         """The latest good result of a variant, else its latest failure, else None. An index look-up."""
-        query = """SELECT payload FROM runs
+        query = f"""SELECT payload FROM runs
             WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
-            ORDER BY status = 'ok' DESC, seq DESC LIMIT 1"""
+            ORDER BY {_BEST_FIRST} LIMIT 1"""
         rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
         return _read(rows[0][0]) if rows else None
 

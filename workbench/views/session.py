@@ -355,7 +355,7 @@ class Session:
         with self.lock:
             key = result.recipe.key
             old = self._results.get(key)
-            if result.status == "ok" or old is None or old.status != "ok":
+            if result.status == "ok" and result.stopped != "cancelled" or old is None or old.status != "ok":
                 self._results.pop(key, None)
                 self._results[key] = result
             self._live.pop(key, None)
