@@ -25,7 +25,7 @@ def answer(report: Report) -> str:
     text = f"Keep the original ({base.name}, {units.duration(base.latency_s)})"
     others = [p for p in report.shown.points if not p.is_baseline]
     if not others:
-        return f"{text}: no other variant is measured yet."
+        return f"{base.name} takes {units.duration(base.latency_s)} a run; no other variant is measured yet."
     return f"{text}: nothing measured is surely faster {limit(report)}."
 
 
