@@ -1,4 +1,7 @@
-"""Every runtime on the same weights, interleaved: the seed's CNN at 224x224, and a model that nobody here trained.
+"""Every runtime on the same weights, interleaved: the seed's CNN and MobileNetV2 at 224x224, and a published model.
+
+MobileNetV2 is Keras's own (`keras.applications`), with untrained weights, since those that were trained take a network;
+for PyTorch the same file is loaded with Keras's torch backend. The published model is an ONNX file that others trained.
 
     python -m benchmarks.runtimes [--seconds 60] [--threads N]
 
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,6 +54,26 @@ def build(folder: Path) -> None:
         layers.Dense(128, activation="relu"), layers.Dense(CLASSES, activation="softmax")])
     model.save(folder / "cnn.keras")
     np.savez(folder / "weights.npz", *[w.numpy() for w in model.weights])
+    mobile = keras.applications.MobileNetV2((SIDE, SIDE, 3), weights=None, classes=CLASSES, classifier_activation=None)
+    mobile.save(folder / "mobilenet.keras")
+
+
+def build_mobile_torch(folder: Path) -> None:
+    """MobileNetV2 as an exported PyTorch program, through Keras's torch backend (chosen by the environment)."""
+    import keras
+    import torch
+
+    class Forward(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = keras.saving.load_model(folder / "mobilenet.keras")
+
+        def forward(self, image):
+            return self.model(image, training=False)
+
+    example = torch.rand(2, SIDE, SIDE, 3)
+    batch = {"image": {0: torch.export.Dim("batch")}}
+    torch.export.save(torch.export.export(Forward().eval(), (example,), dynamic_shapes=batch), folder / "mobilenet.pt2")
 
 
 def build_torch(folder: Path) -> None:
@@ -82,31 +106,31 @@ def build_torch(folder: Path) -> None:
     torch.export.save(program, folder / "cnn.pt2")
 
 
-def seed_entries(folder: Path, threads: int) -> list[Entry]:
-    """Float and INT8 wherever a runtime has it."""
-    keras, torch = load(folder / "cnn.keras"), load(folder / "cnn.pt2")
+def entries(folder: Path, name: str, threads: int) -> list[Entry]:
+    """Float and INT8 of one model, wherever a runtime has it."""
+    keras, torch = load(folder / f"{name}.keras"), load(folder / f"{name}.pt2")
 
     def make(*steps, runtime, **settings):
         return recipe.make(*steps, runtime=runtime, runtime_settings=settings, threads=threads)
 
     modes = ("function", "xla", "predict")
-    entries = [Entry("float32", keras, make(runtime="tensorflow", mode=mode)) for mode in modes]
-    entries += [Entry("float32", keras, make(runtime=name)) for name in ("litert", "onnxruntime", "openvino")]
-    entries += [Entry("float32", torch, make(runtime="torch", mode=mode)) for mode in ("inference", "script")]
-    entries += [Entry("INT8", keras, make("tflite-int8", runtime="litert"))]
-    entries += [Entry("INT8", keras, make("onnx-int8-static", runtime=name)) for name in ("onnxruntime", "openvino")]
-    entries += [Entry("INT8 dynamic", keras, make("onnx-int8-dynamic", runtime="onnxruntime"))]
-    return entries
+    found = [Entry("float32", keras, make(runtime="tensorflow", mode=mode)) for mode in modes]
+    found += [Entry("float32", keras, make(runtime=name)) for name in ("litert", "onnxruntime", "openvino")]
+    found += [Entry("float32", torch, make(runtime="torch", mode=mode)) for mode in ("inference", "script")]
+    found += [Entry("INT8", keras, make("tflite-int8", runtime="litert"))]
+    found += [Entry("INT8", keras, make("onnx-int8-static", runtime=name)) for name in ("onnxruntime", "openvino")]
+    found += [Entry("INT8 dynamic", keras, make("onnx-int8-dynamic", runtime="onnxruntime"))]
+    return found
 
 
 def published_entries(model: Model, threads: int) -> list[Entry]:
     """What loads an ONNX file: there is no conversion from ONNX to the other frameworks' formats."""
-    entries = []
+    found = []
     precisions = {"float32": (), "INT8": ("onnx-int8-static",), "INT8 dynamic": ("onnx-int8-dynamic",)}
     for precision, steps in precisions.items():
         for name in ("onnxruntime", "openvino"):
-            entries.append(Entry(precision, model, recipe.make(*steps, runtime=name, threads=threads)))
-    return entries
+            found.append(Entry(precision, model, recipe.make(*steps, runtime=name, threads=threads)))
+    return found
 
 
 def table(entries: list[Entry], seconds: float) -> str:
@@ -150,19 +174,27 @@ def _cells(raw, base) -> str:
             f"({times(1 / ratio.high)} to {times(1 / ratio.low)}) | {cosine:.5f}")
 
 
+# Step -> what it builds, and the backend of Keras while it does.
+BUILDS = {"build": (build, "tensorflow"), "build-torch": (build_torch, "torch"),
+          "build-mobile-torch": (build_mobile_torch, "torch")}
+
+
 def main() -> None:
-    """Both tables."""
-    if len(sys.argv) == 3 and sys.argv[1] in ("build", "build-torch"):
-        return {"build": build, "build-torch": build_torch}[sys.argv[1]](Path(sys.argv[2]))
+    """All tables."""
+    if len(sys.argv) == 3 and sys.argv[1] in BUILDS:
+        return BUILDS[sys.argv[1]][0](Path(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="time limit of each table's timing (default 60)")
     parser.add_argument("--threads", type=int, default=environment.physical_threads())
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbench-") as name:
-        for step in ("build", "build-torch"):
-            subprocess.run([sys.executable, "-m", "benchmarks.runtimes", step, name], check=True, capture_output=True)
-        print(f"\nThe seed's CNN, {SIDE}x{SIDE}, batch 1, {args.threads} threads; {machine_line()}\n")
-        print(table(seed_entries(Path(name), args.threads), args.seconds), flush=True)
+        for step, (_, backend) in BUILDS.items():
+            subprocess.run([sys.executable, "-m", "benchmarks.runtimes", step, name], check=True, capture_output=True,
+                           env={**os.environ, "KERAS_BACKEND": backend})
+        print(machine_line())
+        for model, title in (("cnn", "The seed's CNN"), ("mobilenet", "MobileNetV2 of keras.applications, untrained")):
+            print(f"\n{title}, {SIDE}x{SIDE}, batch 1, {args.threads} threads\n")
+            print(table(entries(Path(name), model, args.threads), args.seconds), flush=True)
     package = importlib.util.find_spec("ddddocr")
     if package is None:
         print("\nThe published model needs the ddddocr package: pip install ddddocr")
