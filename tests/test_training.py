@@ -231,14 +231,14 @@ def test_zeros_and_clusters_both_survive(mlp, cache):
 @pytest.mark.slow
 def test_a_convolutional_model_trained_for_int8_keeps_its_accuracy_in_tflite(cnn, cache):
     built = build(cnn, cache, ("keras-qat", {"epochs": 1, "max_samples": 2000}), runtime="litert")
-    float_size = build(cnn, cache, "tflite-convert", runtime="litert").model.size_bytes
-    assert built.model.size_bytes < 0.3 * float_size
+    plain = build(cnn, cache, "tflite-convert", runtime="litert").model
+    assert built.model.size_bytes < 0.3 * plain.size_bytes
     assert len(int8_weights(built.model.path)) == 4
     assert built.stages[-1]["details"]["int8_ops"].get("CONV_2D") == 2
-    runner = litert(built.model.path).get_signature_runner()
     held = cnn[1].evaluation.take(np.arange(600))
-    said = runner(image=held.rows["image"])["probabilities"].argmax(axis=1)
-    assert (said == held.labels).mean() > 0.88  # 0.912 in float
+    right = [(litert(path).get_signature_runner()(image=held.rows["image"])["probabilities"].argmax(axis=1)
+              == held.labels).mean() for path in (plain.path, built.model.path)]
+    assert right[0] > 0.8 and right[1] > right[0] - 0.02, right
 
 
 @pytest.mark.slow
