@@ -183,7 +183,7 @@ def shell(*args, **kwargs):
 def test_bundle_runs_without_the_workbench(mlp, tmp_path):
     model, data = mlp
     folder = tmp_path / "bundle"
-    done = shell("mlp", "--minutes", "0.6", "--max-drop", "3", "--runtimes", "onnxruntime,tensorflow", "--threads", 1,
+    done = shell("mlp", "--minutes", "0.6", "--max-drop", "3", "--runtimes", "onnxruntime,tensorflow",
                  "-o", folder, "--json")
     assert done.returncode == 0, done.stderr[-800:]
     said = json.loads(done.stdout)

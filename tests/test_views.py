@@ -280,6 +280,16 @@ def test_a_failure_is_one_red_line_and_a_crossed_row(opened, monkeypatch):
     asyncio.run(scenario())
 
 
+def test_curves_of_a_pass_that_trains_are_drawn_while_it_trains(board):
+    curves = {"epoch": [0, 1], "epochs": 2, "measure": "accuracy", "loss": [0.9, 0.4], "val_loss": [0.9, 0.5],
+              "accuracy": [0.5, 0.8], "val_accuracy": [0.5, 0.75], "seconds": [0.0, 2.0]}
+    line = "epoch 1 of 2 · loss 0.4"
+    board.session._progressed(Progress(board.session.recipe.key, "pass", line, 0.1, training=curves))
+    assert "<svg" in board.graph._stages.value and line in board.graph._stages.value
+    board.session._finished("done", False)
+    assert line not in board.graph._stages.value
+
+
 def test_an_unexpected_error_in_the_thread_is_shown_not_lost(opened, monkeypatch):
     monkeypatch.setattr(type(opened.engine), "prewarm", lambda self: None)
     found = session.Session(opened, lambda: None)

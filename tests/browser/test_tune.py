@@ -51,7 +51,8 @@ def test_search_is_live_and_ends_with_a_recommendation(board):
     board.wait_for_selector('[data-choice="threads/1"]:checked')
     board.wait_for_selector(IDLE)
     board.wait_for_function("document.querySelector('.wb-tune-told').textContent.length > 20")
-    assert board.locator(".wb-row").count() >= 2 and "0.4" in text(board, '[data-action="tune"]')
+    tried = board.locator(".wb-tried:not(.wb-tried-failed)").count()
+    assert board.locator(".wb-row").count() >= tried >= 1 and "0.4" in text(board, '[data-action="tune"]')
     lab.OUTPUT.mkdir(parents=True, exist_ok=True)
     board.screenshot(path=lab.OUTPUT / "tune.png")
 

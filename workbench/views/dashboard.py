@@ -163,7 +163,8 @@ class Dashboard:
         result, base, model = session.selected, session.baseline, session.engine.model
         nodes = f"{units.count(model.nodes)} nodes · " if model.nodes else ""
         line = f"{nodes}{units.count(model.parameters)} parameters · {units.size(model.size_bytes)}"
-        self.graph.show(session.engine, result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}")
+        learning = panes.learning(session.training, session.status[0]) if session.training else ""
+        self.graph.show(session.engine, result, f"{model.name} · {FORMAT_TITLES[model.format]} · {line}", learning)
         raw = session.samples(result.recipe.key) if result else ()
         base_raw = session.samples(base.recipe.key) if base else ()
         self.profile.show(session.engine, result, base, raw, base_raw)

@@ -53,16 +53,17 @@ class GraphPane:
     def _is_open(self) -> bool:
         return self._button.description == _CLOSE
 
-    def show(self, engine: Engine, result: Result | None, model_line: str) -> None:
+    def show(self, engine: Engine, result: Result | None, model_line: str, learning: str = "") -> None:
         """Shows how the variant was made.
 
         Args:
             engine: of the open model and data.
             result: the selected variant, or None when it was not measured.
             model_line: one line on the original, e.g. '12 nodes · 215 k parameters · 0.9 MB'.
+            learning: HTML shown instead while a pass trains.
         """
         self._engine, self._result, original = engine, result, engine.model
-        html = panes.stages(result, model_line)
+        html = learning or panes.stages(result, model_line)
         if self._stages.value != html:
             self._stages.value = html
         self._netron.show(_artefact(result, original))

@@ -21,7 +21,7 @@ from ..search import split
 from . import choices, frames, opening, sentences
 from .marshal import Marshal
 from .panes import Entry
-from .tuning import Tuning
+from .tuning import Tuning, searched
 
 LOG_LINES = 400
 REFRESH_S = 0.5  # between two drawings while measuring: on a small machine they slow what is being timed
@@ -52,6 +52,7 @@ class Session:
         self._incoming: dict[str, Result] = {}  # live results on their way to the event loop
         self._drawn, self._raw = 0.0, {}
         self._warmed: Engine | None = None
+        self.training: dict[str, Any] | None = None  # curves of the pass that trains now
         self.take(opened)
 
     def take(self, opened: opening.Opened) -> None:
@@ -60,7 +61,7 @@ class Session:
         self.tuning = Tuning(self.engine.dataset.evaluation.labels is not None, self.engine.baseline.threads)
         self._results = {r.recipe.key: r for r in self.engine.results()}
         self._tried: dict[str, Result] = {}  # screened by a search: short measurements on half of the samples
-        for result in self._searched():
+        for result in searched(self.engine):
             self._place(result)
         self.selection, self.recipe = choices.Selection(), self.engine.baseline
         self._select_recipe(self.engine.baseline)
@@ -301,14 +302,6 @@ class Session:
                 self._select_recipe(outcome.best.recipe)
         self._finished(line, bad)
 
-    def _searched(self) -> list[Result]:
-        """What searches on this model, data and machine have measured, oldest first."""
-        engine = self.engine
-        sides = [d for d in engine.study.data(engine.model.sha256, engine.machine)
-                 if d != engine.dataset.sha256 and split.role(d)[0] == engine.dataset.sha256]
-        found = [r for d in sides for r in engine.study.results(engine.model.sha256, engine.machine, d)]
-        return sorted((r for r in found if r.status == "ok"), key=lambda r: r.created)
-
     def _place(self, result: Result) -> None:
         """A result of a search: its last measurement counts as any other, the newest one; its screening is faint."""
         key, old = result.recipe.key, self._results.get(result.recipe.key)
@@ -344,6 +337,7 @@ class Session:
             if not self._cancel.is_set():
                 line = sentences.progress(progress.line, progress.remaining_s)
                 self.status = (line, "plain", max(0.0, progress.fraction))
+            self.training = progress.training
             if progress.partial is None:
                 self._write(progress.line, progress.stage == "failed")
         self._on_change()
@@ -367,7 +361,7 @@ class Session:
 
     def _finished(self, line: str, bad: bool) -> None:
         with self.lock:
-            self._thread = None
+            self._thread = self.training = None
             self._live.clear()
             self._incoming.clear()
             self.status = (line, "failed" if bad else "plain", -1.0)

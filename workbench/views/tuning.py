@@ -7,11 +7,11 @@ import time
 from typing import Any, NamedTuple
 
 from .. import search, units
-from ..engine import Progress
+from ..engine import Engine, Progress
 from ..errors import WorkbenchError
 from ..results import Result
 from ..runtimes import registry
-from ..search import terms
+from ..search import split, terms
 from . import frames
 
 _IDLE = "Nothing was tried yet: 'Tune' searches the fastest variant within these limits."
@@ -215,3 +215,11 @@ class Tuning:
 def terms_title(field: str) -> str:
     """How people call a field of the goal."""
     return next((t.title for t in terms.TERMS if t.field == field), field)
+
+
+def searched(engine: Engine) -> list[Result]:
+    """What searches on this model, data and machine have measured, oldest first."""
+    sides = [d for d in engine.study.data(engine.model.sha256, engine.machine)
+             if d != engine.dataset.sha256 and split.role(d)[0] == engine.dataset.sha256]
+    found = [r for d in sides for r in engine.study.results(engine.model.sha256, engine.machine, d)]
+    return sorted((r for r in found if r.status == "ok"), key=lambda r: r.created)
