@@ -11,15 +11,30 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import fidelity as fidelities
-from .measure import Measurement, stats
+from .measure import Candidate, Measurement, stats
 from .recipe import Recipe
 from .results import Fidelity, Result
+from .runtimes import registry
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .model import Model
     from .variant import Variant
 
 _CHUNK = 1 << 20
+
+
+def candidate(original: Model, built: Variant, recipe: Recipe) -> Candidate:
+    """What a worker needs to run a built variant.
+
+    Args:
+        original: the model before all passes; feeds are keyed by its inputs.
+        built: the artefact.
+        recipe: complete.
+    """
+    settings = recipe.runtime_settings or registry.settings_class(recipe.runtime)()
+    return Candidate(recipe.key, built.model.path, built.model.format, original.inputs, recipe.runtime, settings,
+                     recipe.threads, recipe.device)
 
 
 class Rounds(NamedTuple):

@@ -14,11 +14,10 @@ from . import assemble, variant
 from . import recipe as recipes
 from .datasets import Dataset
 from .errors import Cancelled, WorkbenchError
-from .measure import Candidate, Measurement, Plan, WorkerPool, environment, measure
+from .measure import Measurement, Plan, WorkerPool, environment, measure
 from .model import Model, ModelFormat
 from .recipe import Recipe
 from .results import Result
-from .runtimes import registry
 from .study import Study
 
 TIMING_FEEDS = 256  # distinct inputs that the timed runs cycle through
@@ -117,7 +116,7 @@ class Engine:
         try:
             base = self.baseline
             built = variant.build(self.model, base, self.dataset, cache=self.cache)
-            self._pool.prewarm(self._candidate(built, base), self._feeds(base.batch, TIMING_FEEDS),
+            self._pool.prewarm(assemble.candidate(self.model, built, base), self._feeds(base.batch, TIMING_FEEDS),
                                self._feeds(base.batch, self.plan.fidelity_samples), self.plan)
             if self.model.format in (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL):
                 for step in ("onnx-convert", "tflite-convert"):
@@ -164,11 +163,6 @@ class Engine:
 
     def _feeds(self, batch: int, limit: int):
         return self.dataset.evaluation.feeds(batch, limit)
-
-    def _candidate(self, built: variant.Variant, recipe: Recipe) -> Candidate:
-        settings = recipe.runtime_settings or registry.settings_class(recipe.runtime)()
-        return Candidate(recipe.key, built.model.path, built.model.format, self.model.inputs, recipe.runtime,
-                         settings, recipe.threads, recipe.device)
 
 
 class _Run:
@@ -236,7 +230,7 @@ class _Run:
             evaluation = engine._feeds(batch, engine.plan.fidelity_samples)
         except WorkbenchError as error:
             return {r.key: Measurement(status="failed", reason=str(error)) for r in ready}
-        candidates = [engine._candidate(self.built[r.key], r) for r in ready]
+        candidates = [assemble.candidate(engine.model, self.built[r.key], r) for r in ready]
         return measure(candidates, feeds, evaluation=evaluation, plan=engine.plan, pool=engine._pool,
                        on_update=self._update, cancel=self.cancel)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import sources, variant
+from . import assemble, sources
 from .measure.leak import RUNS, Growth, growth
 from .measure.memory import LeakSlope
 from .recipe import Recipe
@@ -102,10 +102,8 @@ def leak_check(model: Any, recipe: Recipe | None = None, data: Any = None, *, ru
         Cancelled: ``cancel`` was set.
     """
     with sources.engine(model, data) as engine:
-        done = engine.complete(recipe or Recipe())
-        built = variant.build(engine.model, done, engine.dataset, cache=engine.cache, cancel=cancel)
-        feeds = engine.dataset.evaluation.feeds(done.batch, _FEEDS * done.batch)
-        found = growth(sources.candidate(engine.model, built, done), feeds, runs=runs, max_s=max_s, plan=engine.plan,
+        done, built, feeds = sources.prepare(engine, recipe, _FEEDS, cancel)
+        found = growth(assemble.candidate(engine.model, built, done), feeds, runs=runs, max_s=max_s, plan=engine.plan,
                        on_sample=on_sample, cancel=cancel)
     shapes = len({tuple(sorted((n, a.shape) for n, a in feed.items())) for feed in feeds}) > 1
     return LeakCheck(done.label, done, found, shapes, advice(found.slope, done.runtime, shapes))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from . import sources, variant
+from . import assemble, sources
 from .measure.clients import Load, under_load
 from .recipe import Recipe
 
@@ -66,9 +66,7 @@ def load_test(model: Any, recipe: Recipe | None = None, data: Any = None, *, cli
         Cancelled: ``cancel`` was set.
     """
     with sources.engine(model, data) as engine:
-        done = engine.complete(recipe or Recipe())
-        built = variant.build(engine.model, done, engine.dataset, cache=engine.cache, cancel=cancel)
-        feeds = engine.dataset.evaluation.feeds(done.batch, _FEEDS * done.batch)
-        levels = under_load(sources.candidate(engine.model, built, done), feeds, clients=clients, shared=shared,
+        done, built, feeds = sources.prepare(engine, recipe, _FEEDS, cancel)
+        levels = under_load(assemble.candidate(engine.model, built, done), feeds, clients=clients, shared=shared,
                             plan=engine.plan, on_line=on_line, cancel=cancel)
         return LoadTest(done.label, done, shared, levels, engine.dataset.is_random)

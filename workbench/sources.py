@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import bundled, datasets
+from . import bundled, datasets, variant
 from . import model as models
 from .datasets import Dataset
 from .engine import Engine
-from .measure import Candidate, Plan
+from .measure import Feeds, Plan
 from .model import Model
 from .recipe import Recipe
-from .runtimes import registry
 from .study import Study
 from .variant import Variant
 
@@ -70,14 +70,27 @@ def engine(model: Any, data: Any = None, study: Study | str | Path | None = None
         yield made
 
 
-def candidate(original: Model, built: Variant, recipe: Recipe) -> Candidate:
-    """What a worker needs to run a built variant.
+class Prepared(NamedTuple):
+    """A variant that is built, with what it runs on.
 
-    Args:
-        original: the model before all passes; feeds are keyed by its inputs.
-        built: the artefact.
+    Attributes:
         recipe: complete.
+        built: the artefact.
+        feeds: whole feeds from the evaluation samples.
     """
-    settings = recipe.runtime_settings or registry.settings_class(recipe.runtime)()
-    return Candidate(recipe.key, built.model.path, built.model.format, original.inputs, recipe.runtime, settings,
-                     recipe.threads, recipe.device)
+
+    recipe: Recipe
+    built: Variant
+    feeds: Feeds
+
+
+def prepare(engine: Engine, recipe: Recipe | None, most_feeds: int, cancel: threading.Event | None = None) -> Prepared:
+    """Completes a recipe (None: the model as it is), builds its artefact and takes the first feeds.
+
+    Raises:
+        WorkbenchError: it cannot be built.
+        Cancelled: ``cancel`` was set.
+    """
+    done = engine.complete(recipe or Recipe())
+    built = variant.build(engine.model, done, engine.dataset, cache=engine.cache, cancel=cancel)
+    return Prepared(done, built, engine.dataset.evaluation.feeds(done.batch, most_feeds * done.batch))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from . import feeds as feed_names
-from . import passes, sources, variant
+from . import passes, sources
 from .errors import WorkbenchError
 from .graph import readers
 from .model import Model
@@ -78,9 +78,7 @@ def where_time_goes(model: Any, recipe: Recipe | None = None, data: Any = None, 
         if engine.busy:
             tell("waiting for what is being measured or prepared")
         stack.enter_context(engine.alone(cancel))
-        done = engine.complete(recipe or Recipe())
-        built = variant.build(engine.model, done, engine.dataset, cache=engine.cache, cancel=cancel)
-        feeds = engine.dataset.evaluation.feeds(done.batch, _FEEDS * done.batch)
+        done, built, feeds = sources.prepare(engine, recipe, _FEEDS, cancel)
         tell("reading the graph")
         graph = _graph(built.model, feeds[0])
         tell("profiling node by node")

@@ -72,7 +72,7 @@ def measure(candidates: list[Candidate], feeds: Feeds, *, evaluation: Feeds, pla
 class _Track:
     """One candidate on its way."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, wanted: float) -> None:
         self.candidate = candidate
         self.result = Measurement()
         self.worker: WorkerClient | None = None
@@ -82,7 +82,7 @@ class _Track:
         self.cpu_s: list[float] = []
         self.warnings: list[str] = []
         self.restless = self.finished = False
-        self.half_width, self.wanted = math.inf, 0.0
+        self.half_width, self.wanted = math.inf, wanted
 
     @property
     def failed(self) -> bool:
@@ -102,7 +102,7 @@ class _Run:
 
     def __init__(self, candidates: list[Candidate], plan: Plan, pool: WorkerPool, tell: OnUpdate,
                  cancel: threading.Event) -> None:
-        self.tracks = [_Track(c) for c in candidates]
+        self.tracks = [_Track(c, plan.target) for c in candidates]
         self.plan, self.pool, self.on_update, self.cancel = plan, pool, tell, cancel
         self.random = random.Random(plan.seed)
         self.round = 0
@@ -326,7 +326,7 @@ class _Run:
 
     def _line(self) -> str:
         shown = self._deciding() or [t for t in self.others or self.tracks if not t.failed]
-        widest = max(shown, key=lambda t: t.half_width / (t.wanted or self.plan.target), default=None)
+        widest = max(shown, key=lambda t: t.half_width / t.wanted, default=None)
         if widest is None or not math.isfinite(widest.half_width):
             return f"round {self.round}"
         digits = 0 if widest.half_width >= 0.1 else 1
@@ -334,8 +334,7 @@ class _Run:
 
     def _remaining_s(self, elapsed: float) -> float:
         """Seconds of timing left: the half-width falls with the root of the number of rounds."""
-        wanted = max((self.round * (t.half_width / (t.wanted or self.plan.target)) ** 2 for t in self._deciding()),
-                     default=0.0)
+        wanted = max((self.round * (t.half_width / t.wanted) ** 2 for t in self._deciding()), default=0.0)
         rounds = max(self.plan.rounds_min, wanted) - self.round
         return max(0.0, min(rounds * elapsed / self.round, self.plan.max_s - elapsed))
 

@@ -14,12 +14,20 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from . import _keras2_config, _tf_export, _training
-from .base import PassContext
+from .base import Pass, PassContext
 
-ACCEPTS = (ModelFormat.KERAS2,)
-PACKAGES = {"tensorflow_model_optimization": "pip install tensorflow-model-optimization",
-            "tf_keras": "pip install tf-keras"}
 SLOW_ZEROS = "zeros do not make dense kernels faster: expect the same latency, and a smaller file once it is compressed"
+
+
+class TfmotPass(Pass):
+    """What all these passes have in common: a legacy Keras model in and out, and samples to train on."""
+
+    accepts = (ModelFormat.KERAS2,)
+    produces = ModelFormat.KERAS2
+    needs_training = True
+    packages = {"tensorflow_model_optimization": "pip install tensorflow-model-optimization",
+                "tf_keras": "pip install tf-keras"}
+    legacy_keras = True
 
 
 class Opened(NamedTuple):

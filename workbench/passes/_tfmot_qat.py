@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import NotApplicable
-from ..model import Model, ModelFormat
+from ..model import Model
 from ..settings import setting
 from . import _tf_export, _tfmot, _training
-from .base import Pass, PassContext, PassResult
+from .base import PassContext, PassResult
 
 _ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh", "swish", "silu", "gelu")
 _WITH_NORM = ("Conv2D", "DepthwiseConv2D", "Dense")  # a normalization after these is folded into them
@@ -33,17 +33,12 @@ class Settings(_training.TrainingSettings):
     skip: tuple = setting((), "Layers to leave in float, by name", advanced=True)
 
 
-class QatPass(Pass):
+class QatPass(_tfmot.TfmotPass):
     """Base of the four passes: see :class:`workbench.passes.base.Pass`."""
 
     group = "training"
-    accepts = _tfmot.ACCEPTS
-    produces = ModelFormat.KERAS2
     ensures = frozenset({"int8", "qat"})
     excludes = frozenset({"int8"})
-    needs_training = True
-    packages = _tfmot.PACKAGES
-    legacy_keras = True
     Settings = Settings
     keeps_zeros = False
     keeps_clusters = False

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import NotApplicable
-from ..model import Model, ModelFormat
+from ..model import Model
 from ..settings import setting
 from . import _tfmot, _training
-from .base import Pass, PassContext, PassResult
+from .base import PassContext, PassResult
 
 _KINDS = ("Dense", "Conv2D", "Conv1D", "Conv3D", "Conv2DTranspose", "SeparableConv2D", "SeparableConv1D", "Embedding",
           "MultiHeadAttention")
@@ -31,7 +31,7 @@ class Settings(_training.TrainingSettings):
     skip: tuple = setting((), "Layers to leave alone, by name", advanced=True)
 
 
-class KerasCluster(Pass):
+class KerasCluster(_tfmot.TfmotPass):
     """See :class:`workbench.passes.base.Pass`."""
 
     name = "keras-cluster"
@@ -39,13 +39,8 @@ class KerasCluster(Pass):
     group = "sparsity"
     summary = ("Replaces the weights of each layer by a few shared values while fine-tuning: the file compresses far "
                "better, at the same speed and size on disk.")
-    accepts = _tfmot.ACCEPTS
-    produces = ModelFormat.KERAS2
     ensures = frozenset({"clustered"})
     excludes = frozenset({"clustered", "int8"})
-    needs_training = True
-    packages = _tfmot.PACKAGES
-    legacy_keras = True
     Settings = Settings
 
     def why_not(self, model: Model, settings: Settings) -> str | None:

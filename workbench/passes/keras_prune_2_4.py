@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model import Model, ModelFormat
+from ..model import Model
 from . import _tfmot, _tfmot_prune
-from .base import Pass, PassContext, PassResult
+from .base import PassContext, PassResult
 
 _KINDS = ("Dense", "Conv2D")
 _GROUP = 4
 
 
-class KerasPrune24(Pass):
+class KerasPrune24(_tfmot.TfmotPass):
     """See :class:`workbench.passes.base.Pass`."""
 
     name = "keras-prune-2-4"
@@ -20,13 +20,8 @@ class KerasPrune24(Pass):
     group = "sparsity"
     summary = ("Zeroes the two smallest of every four weights along the input channels while fine-tuning: what sparse "
                "tensor cores of GPUs take; on a CPU it only compresses better.")
-    accepts = _tfmot.ACCEPTS
-    produces = ModelFormat.KERAS2
     ensures = frozenset({"sparse", "sparse-2-4"})
     excludes = _tfmot_prune.EXCLUDES
-    needs_training = True
-    packages = _tfmot.PACKAGES
-    legacy_keras = True
     Settings = _tfmot_prune.PruningSettings
 
     def why_not(self, model: Model, settings: _tfmot_prune.PruningSettings) -> str | None:

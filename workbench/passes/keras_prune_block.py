@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Model, ModelFormat
+from ..model import Model
 from ..settings import setting
 from . import _tfmot, _tfmot_prune
-from .base import Pass, PassContext, PassResult
+from .base import PassContext, PassResult
 
 _KINDS = ("Dense",)
 
@@ -26,7 +26,7 @@ class Settings(_tfmot_prune.PruningSettings):
                          low=0.05, high=0.95, advanced=True)
 
 
-class KerasPruneBlock(Pass):
+class KerasPruneBlock(_tfmot.TfmotPass):
     """See :class:`workbench.passes.base.Pass`."""
 
     name = "keras-prune-block"
@@ -34,13 +34,8 @@ class KerasPruneBlock(Pass):
     group = "sparsity"
     summary = ("Zeroes whole blocks of the weights of dense layers while fine-tuning, for kernels that skip blocks; "
                "convolutions stay as they are, and dense kernels get no faster.")
-    accepts = _tfmot.ACCEPTS
-    produces = ModelFormat.KERAS2
     ensures = frozenset({"sparse"})
     excludes = _tfmot_prune.EXCLUDES
-    needs_training = True
-    packages = _tfmot.PACKAGES
-    legacy_keras = True
     Settings = Settings
 
     def why_not(self, model: Model, settings: Settings) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Model, ModelFormat
+from ..model import Model
 from ..settings import setting
 from . import _tfmot, _tfmot_prune
-from .base import Pass, PassContext, PassResult
+from .base import PassContext, PassResult
 
 _KINDS = ("Dense", "Conv2D", "Conv1D", "Conv3D", "Conv2DTranspose", "SeparableConv2D", "SeparableConv1D", "Embedding",
           "MultiHeadAttention")
@@ -29,7 +29,7 @@ class Settings(_tfmot_prune.PruningSettings):
                          advanced=True)
 
 
-class KerasPruneMagnitude(Pass):
+class KerasPruneMagnitude(_tfmot.TfmotPass):
     """See :class:`workbench.passes.base.Pass`."""
 
     name = "keras-prune-magnitude"
@@ -37,13 +37,8 @@ class KerasPruneMagnitude(Pass):
     group = "sparsity"
     summary = ("Sets the smallest weights of each layer to zero while fine-tuning: the file compresses far better, at "
                "the same speed, since zeros do not make dense kernels faster.")
-    accepts = _tfmot.ACCEPTS
-    produces = ModelFormat.KERAS2
     ensures = frozenset({"sparse"})
     excludes = _tfmot_prune.EXCLUDES
-    needs_training = True
-    packages = _tfmot.PACKAGES
-    legacy_keras = True
     Settings = Settings
 
     def why_not(self, model: Model, settings: Settings) -> str | None:

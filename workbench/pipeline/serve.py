@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import sources, variant
+from .. import assemble, sources, variant
 from ..datasets import Dataset, images
 from ..errors import InputError, WorkerError
 from ..measure import Plan, arrays, stats
@@ -91,7 +91,7 @@ class Pipeline:
         feeds = dataset.evaluation.feeds(self.recipe.batch, self.recipe.batch)
         self._stack = ExitStack()
         self._worker = self._stack.enter_context(
-            opened(sources.candidate(found, built, self.recipe), feeds, plan=self.plan))
+            opened(assemble.candidate(found, built, self.recipe), feeds, plan=self.plan))
         self._folder = Path(self._worker.info["folder"])
 
     def __enter__(self) -> Pipeline:
@@ -227,7 +227,7 @@ def scores_of(model: Any, recipe: Recipe | None = None, data: Any = None, *, out
     built = variant.build(found, done, dataset)
     feeds = dataset.evaluation.feeds(done.batch, limit)
     plan = Plan.default()
-    with opened(sources.candidate(found, built, done), feeds[:1], plan=plan) as worker:
+    with opened(assemble.candidate(found, built, done), feeds[:1], plan=plan) as worker:
         folder = Path(worker.info["folder"])
         arrays.write_feeds(folder / "all.npz", feeds)
         worker.call("evaluate", plan.load_timeout_s, feeds=str(folder / "all.npz"), outputs=str(folder / "out.npz"))

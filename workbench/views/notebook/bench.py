@@ -7,7 +7,7 @@ and fills in place. Views of the same study share the selected variant.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ... import recipe as recipes
@@ -134,6 +134,13 @@ class Bench:
         """What the study holds on a recipe (the baseline without one), or None; instant."""
         found = self.engine.find(recipe or self.baseline)
         return found if found is not None and found.status == "ok" else None
+
+    def fill(self, recipes: Iterable[Recipe], task: Task, on_result: Callable[[Result], None] | None = None) -> None:
+        """Measures, within a piece of work, those complete recipes that the study does not hold."""
+        todo = [r for r in recipes if self.result(r) is None]
+        if todo:
+            self.engine.measure(todo, cancel=task.cancel, on_result=on_result,
+                                on_progress=lambda p: task.progress(p.fraction, p.line, p.remaining_s))
 
     def name(self, recipe: Recipe) -> str:
         """How people call a recipe."""

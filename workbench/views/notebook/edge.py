@@ -26,10 +26,7 @@ def within(bench: Any, recipes: Mapping[str, Recipe], memory_mb: float) -> Work[
     names = {r.key: name for name, r in done.items()}
 
     def run(task: Task) -> list[Result]:
-        todo = [r for r in done.values() if bench.result(r) is None]
-        if todo:
-            bench.engine.measure(todo, cancel=task.cancel,
-                                 on_progress=lambda p: task.progress(p.fraction, p.line, p.remaining_s))
+        bench.fill(done.values(), task)
         return [found for r in done.values() if (found := bench.result(r)) is not None]
 
     def show(found: list[Result]):

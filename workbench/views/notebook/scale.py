@@ -44,10 +44,7 @@ def over(bench: Any, recipes: Mapping[str, Recipe], setting: str, values: Sequen
                                   is_random=bench.dataset.is_random))
 
     def run(task: Task) -> dict[str, list[Result]]:
-        todo = [r for row in grid.values() for r in row if bench.result(r) is None]
-        if todo:
-            bench.engine.measure(todo, cancel=task.cancel, on_result=lambda _: work._marshal(draw),
-                                 on_progress=lambda p: task.progress(p.fraction, p.line, p.remaining_s))
+        bench.fill((r for row in grid.values() for r in row), task, lambda _: work._marshal(draw))
         return known()
 
     work: Work[dict[str, list[Result]]] = Work(run, lambda _: draw(), title=f"measuring over {setting}", live=chart)
