@@ -25,11 +25,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The lock pins every package, so two machines run the same code; the stamps make the second call quick. The copied
-# configuration, inside the environment only, makes an exported notebook prefer a view's self-contained HTML to its widget.
-$(VENV)/lab.stamp: pyproject.toml requirements.lock notebooks/jupyter_nbconvert_config.json | $(BIN)/python
+# configuration, inside the environment only, makes an exported notebook prefer a view's self-contained HTML to its widget, and
+# keeps JupyterLab from asking about news over the dashboard.
+$(VENV)/lab.stamp: pyproject.toml requirements.lock notebooks/jupyter_nbconvert_config.json notebooks/jupyterlab_overrides.json | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.lock --editable '.[torch,openvino,dask]'
 	mkdir -p $(VENV)/etc/jupyter
 	for tool in nbconvert server; do cp notebooks/jupyter_nbconvert_config.json $(VENV)/etc/jupyter/jupyter_$${tool}_config.json; done
+	mkdir -p $(VENV)/share/jupyter/lab/settings && cp notebooks/jupyterlab_overrides.json $(VENV)/share/jupyter/lab/settings/overrides.json
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/lab.stamp pyproject.toml requirements.lock
