@@ -37,7 +37,7 @@ class Made:
             built = {kind: variant.build(model, r, data) for kind, r in wanted.items()}
             found = {r.recipe.key: r for r in engine.measure(list(wanted.values()))}
             self.results = {kind: found[r.key] for kind, r in wanted.items()}
-            candidates = [engine._candidate(built[kind], r) for kind, r in wanted.items()]
+            candidates = [assemble.candidate(model, built[kind], r) for kind, r in wanted.items()]
             told = measure(candidates, self.feeds, evaluation=self.feeds, plan=plan, pool=engine._pool)
         self.told = {kind: told[r.key] for kind, r in wanted.items()}
         self.answers = {kind: assemble.load_outputs(m.outputs_path) for kind, m in self.told.items()}
