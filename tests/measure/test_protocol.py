@@ -6,16 +6,18 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from workbench.measure import WorkerPool, measure, stats
 
 from .common import PLAN, feeds, only
 
 
-def test_a_clear_ratio_may_be_wider():
-    plan = replace(PLAN, target=0.03, clear=2.0)
-    for low, high, wanted in ((0.13, 0.14, 0.06), (2.1, 2.2, 0.06), (0.45, 0.52, 0.03), (0.97, 1.03, 0.03)):
-        assert plan.wanted(stats.Estimate((low + high) / 2, low, high)) == wanted
+def test_a_distant_ratio_may_be_wider():
+    plan = replace(PLAN, target=0.03, distant=0.05)
+    far, near = [(0.1, 0.125, 0.104), (5.0, 5.5, 0.0805)], [(1.6, 1.7, 0.03), (0.97, 1.03, 0.03), (0.2, 9, 0.03)]
+    for low, high, wanted in far + near:
+        assert plan.wanted(stats.Estimate((low + high) / 2, low, high)) == pytest.approx(wanted, abs=1e-4)
     assert plan.wanted(None) == 0.03
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,8 +31,9 @@ class Plan:
         rounds_min: rounds before a comparison may stop.
         rounds_max: rounds after which it must.
         target: relative half-width of the ratio's interval at which it stops (0.03 is +-3 %).
-        clear: a ratio whose interval is at least this factor from 1, either way, is narrow enough at twice the target:
-            nobody decides between 7.2 and 7.5 times as fast.
+        distant: a ratio far from 1 is narrow enough at this share of its distance from 1, taken on the logarithmic scale
+            from the near end of its interval, where that is more than the target (0.05: +-3 % up to 1.8 times, +-8 % at
+            5 times, +-11 % at 9 times): nobody decides between 9 and 10 times as fast.
         max_s: time limit for timing, all candidates together; three rounds are run whatever it says.
         warmup_min_runs: floor of dropped runs.
         warmup_max_s: ceiling of the warm-up, per candidate; one run is dropped whatever it says.
@@ -49,7 +51,7 @@ class Plan:
     rounds_min: int = 20
     rounds_max: int = 400
     target: float = 0.03
-    clear: float = 2.0
+    distant: float = 0.05
     max_s: float = 12.0
     warmup_min_runs: int = 5
     warmup_max_s: float = 5.0
@@ -70,8 +72,10 @@ class Plan:
 
     def wanted(self, ratio: Estimate | None) -> float:
         """The relative half-width at which a comparison stops, given its ratio so far."""
-        distant = ratio is not None and (ratio.high <= 1 / self.clear or ratio.low >= self.clear)
-        return 2 * self.target if distant else self.target
+        if ratio is None or ratio.low <= 1 <= ratio.high:
+            return self.target
+        near = ratio.low if ratio.low > 1 else ratio.high
+        return max(self.target, self.distant * abs(math.log(near)))
 
     @classmethod
     def default(cls) -> Plan:

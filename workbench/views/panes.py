@@ -123,8 +123,8 @@ def machine(environment: dict[str, Any], result: Result | None, plan: Any) -> st
                   if isinstance(v, str | int | float | bool)]
     method = (f"Each variant runs in a process of its own. After a warm-up until steady, variants and the baseline "
               f"take turns in blocks of {units.duration(plan.block_s)} and in shuffled order, until the 95 % interval "
-              f"of the ratio is within ±{100 * plan.target:g} % (twice that beyond {plan.clear:g} times) or "
-              f"{plan.max_s:g} s are over. "
+              f"of the ratio is within ±{100 * plan.target:g} % (or {100 * plan.distant:g} % of its distance from 1, "
+              f"on a logarithmic scale, where that is more) or {plan.max_s:g} s are over. "
               f"A ratio whose interval touches 1 ± {plan.margin:g} is undecided.")
     warned = [str(w) for w in (result.environment.get("warnings") or ())] if result is not None else []
     warnings = "".join(f"<p class='wb-warning'>{escape(w)}</p>" for w in warned)
