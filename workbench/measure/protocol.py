@@ -329,8 +329,8 @@ class _Run:
         widest = max(shown, key=lambda t: t.half_width / t.wanted, default=None)
         if widest is None or not math.isfinite(widest.half_width):
             return f"round {self.round}"
-        digits = 0 if widest.half_width >= 0.1 else 1
-        return f"round {self.round} · interval ±{100 * widest.half_width:.{digits}f} % → {100 * widest.wanted:.{0 if widest.wanted >= 0.05 else 1}f} %"
+        have, want = (f"{100 * x:.{0 if x >= 0.05 else 1}f} %" for x in (widest.half_width, widest.wanted))
+        return f"round {self.round} · interval ±{have} → {want}"
 
     def _remaining_s(self, elapsed: float) -> float:
         """Seconds of timing left: the half-width falls with the root of the number of rounds."""

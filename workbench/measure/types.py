@@ -31,9 +31,9 @@ class Plan:
         rounds_min: rounds before a comparison may stop.
         rounds_max: rounds after which it must.
         target: relative half-width of the ratio's interval at which it stops (0.03 is +-3 %).
-        distant: a ratio far from 1 is narrow enough at this share of its distance from 1, taken on the logarithmic scale
-            from the near end of its interval, where that is more than the target (0.05: +-3 % up to 1.8 times, +-8 % at
-            5 times, +-11 % at 9 times): nobody decides between 9 and 10 times as fast.
+        distant: a ratio far from 1 is narrow enough at this share of its distance from 1, where that is more than the
+            target; the distance is that of the interval's near end on the logarithmic scale (0.05: +-8 % at 5 times,
+            +-11 % at 9 times): nobody decides between 9 and 10 times as fast.
         max_s: time limit for timing, all candidates together; three rounds are run whatever it says.
         warmup_min_runs: floor of dropped runs.
         warmup_max_s: ceiling of the warm-up, per candidate; one run is dropped whatever it says.
