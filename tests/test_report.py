@@ -217,6 +217,17 @@ def test_a_faster_variant_whose_loss_may_be_that_small_is_named(told):
     assert budget.least_loss(told.shown.point(INT8.key), told.shown) == 0.0
 
 
+@pytest.mark.parametrize("data", ["d", "d-final0"])
+def test_the_data_are_named_where_the_study_knows_them(tmp_path, data):
+    study, _ = filled(tmp_path, data_sha256=data)
+    assert report_data.gather(study).data_name == ""  # a study from before names were kept
+    study.remember_data("d", "street photos")
+    told = report_data.gather(study)
+    assert told.data_name == "street photos"
+    html = report.render(told, None)
+    assert re.search(r"held-out samples of street photos", re.sub(r"<[^>]+>", "", html))
+
+
 def test_random_inputs_are_said_on_the_page(tmp_path):
     study, _ = filled(tmp_path, data_sha256="random")
     html = page_of(study)

@@ -18,6 +18,7 @@ from workbench.views import frames
 def study(tmp_path):
     made = Study(tmp_path / "a.sqlite")
     made.remember_model("m", {"name": "net", "path": "net.onnx", "format": "onnx"})
+    made.remember_data("d", "photos")
     for machine, shift in (("here", 1.0), ("there", 0.01)):
         made.add(result(f"base-{machine}", BASE, machine=machine, median_s=0.002 * shift), f"s-{machine}",
                  [[0.002, 0.003], [0.002]])
@@ -45,14 +46,15 @@ def test_export_and_import_lose_nothing(study, tmp_path, capsys, form):
                for r in ("base-here", "fast-there"))
     assert said(capsys, "study", "import", other, file)["files"][0]["added"] == 0  # a second time changes nothing
     if form == "json":
-        assert again.models() == study.models()
+        assert again.models() == study.models() and again.data_names() == {"d": "photos"}
 
 
 def test_csv_is_for_spreadsheets_and_no_cell_is_a_formula(study, tmp_path):
     with (tmp_path / "x.csv").open("w", newline="") as stream:
         study_files.export(study, stream, "csv")
     rows = list(csv.DictReader((tmp_path / "x.csv").open(newline="")))
-    assert rows[1]["model"] == "net" and float(rows[1]["median_s"]) == 0.001 and rows[1]["verdict"] == "faster"
+    assert (rows[1]["model"], rows[1]["data"]) == ("net", "photos")
+    assert float(rows[1]["median_s"]) == 0.001 and rows[1]["verdict"] == "faster"
     assert rows[4]["reason"].startswith("'=")
 
 

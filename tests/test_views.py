@@ -11,7 +11,8 @@ import workbench
 from workbench.engine import Progress
 from workbench.errors import InputError
 from workbench.study import Study
-from workbench.views import dashboard, opening, session, theme
+from workbench.views import dashboard, opening, session, shared, theme
+from workbench.views.notebook.variants import Variants
 from workbench.views.widgets.picker import Picker
 from workbench.views.widgets.plot import TradeoffPlot
 from workbench.views.widgets.rail import Rail
@@ -108,6 +109,32 @@ def test_point_row_and_toggles_share_the_selection(board):
     baseline = next(r["key"] for r in board.table.rows if r["is_baseline"])
     board.plot._receive_event({"type": "select", "key": baseline}, [])
     assert chosen(board, "runtime") == ["tensorflow"]
+
+
+def test_a_notebooks_views_and_the_dashboard_show_the_same_variant(opened, monkeypatch, tmp_path):
+    monkeypatch.setattr(type(opened.engine), "prewarm", lambda self: None)
+    engine = opened.engine
+    engine.study.path = tmp_path / "shared.sqlite"  # what names the selection
+    board = dashboard.Dashboard(opened)
+    view = Variants(shared.selection(engine.study), engine.machine, {}, lambda run: ())
+    view.show(engine.results())
+    fast, base = engine.complete(LITERT_INT8).key, engine.baseline.key
+    board.plot._receive_event({"type": "select", "key": fast}, [])
+    assert view.table.selected == fast
+    view.table._receive(None, {"type": "select", "key": base}, [])
+    assert board.table.selected == base and chosen(board, "runtime") == ["tensorflow"]
+    choose(board, "runtime", "onnxruntime")  # not measured: the others stay where they are
+    assert view.table.selected == base
+    engine.study.add(outcome(engine), "s", [[2e-3]])  # a cell of the notebook measured it
+    view.show(engine.results())
+    view.chart._receive_event({"type": "select", "key": engine.complete(ORT).key}, [])
+    assert board.table.selected == engine.complete(ORT).key and len(board.table.rows) == 3
+    board.close()
+    view.table._receive(None, {"type": "select", "key": fast}, [])  # one that is closed listens no more
+    assert board.table.selected != fast
+    again = dashboard.Dashboard(opened)
+    assert again.table.selected == fast  # a new one starts where the others are
+    again.close()
 
 
 def test_raw_samples_of_the_pointed_variant_become_the_strip(board):
@@ -240,6 +267,26 @@ def test_updates_arrive_on_the_event_loop_while_it_stays_free(opened, monkeypatc
         assert [r["status"] for r in board.table.rows] == ["ok"] * 3
         assert drawn_in == {threading.main_thread()} and slow.seen[0] is not threading.main_thread()
         assert board.bar.fraction < 0
+
+    asyncio.run(scenario())
+
+
+def test_opened_again_while_it_measures_it_is_the_same_dashboard(opened, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("workbench.engine.Engine.prewarm", lambda self: None)
+
+    async def scenario():
+        board = workbench.open("cnn")
+        slow = SlowEngine(opened.engine, outcome(opened.engine))
+        board.session.engine = slow
+        board._on_action({"id": "measure"}, [])
+        await until(lambda: board.bar.fraction > 0)
+        assert workbench.open("cnn") is board and board.session.busy
+        slow.go.set()
+        await until(lambda: not board.session.busy)
+        again = workbench.open("cnn")
+        assert again is not board
+        again.close()
 
     asyncio.run(scenario())
 

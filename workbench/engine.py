@@ -70,6 +70,7 @@ class Engine:
         self._pool = WorkerPool()
         self._busy = threading.Lock()
         study.remember_model(model.sha256, {**model.to_dict(), "path": str(model.path)})
+        study.remember_data(dataset.sha256, dataset.name)
 
     def __enter__(self) -> Engine:
         return self

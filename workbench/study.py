@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS runs_variant ON runs (model_sha256, data_sha256, mach
 CREATE TABLE IF NOT EXISTS blocks (
     run_id TEXT NOT NULL, round INTEGER NOT NULL, seconds BLOB NOT NULL, PRIMARY KEY (run_id, round)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, payload TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datasets (sha256 TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 """
 
 # A run that was cut short has status 'ok' where it was timed, but its answers were not checked.
@@ -186,6 +187,23 @@ class Study:
     def models(self) -> dict[str, dict[str, Any]]:
         """Descriptions by model hash."""
         return {sha: json.loads(text) for sha, text in self._all("SELECT sha256, payload FROM models", ())}
+
+    def remember_data(self, sha256: str, name: str) -> None:
+        """Keeps the name of a data set, which results know by its hash only."""
+        if name and self.data_names().get(sha256) != name:
+            with self._transaction() as db:
+                db.execute("INSERT OR REPLACE INTO datasets VALUES (?, ?)", (sha256, name))
+
+    def data_names(self) -> dict[str, str]:
+        """Names of data sets by hash; of those measured before names were kept there is none."""
+        return dict(self._all("SELECT sha256, name FROM datasets", ()))
+
+    def take_names(self, other: Study) -> None:
+        """Takes over what another study knows about its models and data."""
+        for sha, description in other.models().items():
+            self.remember_model(sha, description)
+        for sha, name in other.data_names().items():
+            self.remember_data(sha, name)
 
     def overview(self) -> Overview:
         """What the study holds, without reading the results."""

@@ -21,7 +21,7 @@ _STATUS = ("ok", "failed", "cancelled")
 _TEXTS = ("run_id", "created", "model_sha256", "data_sha256", "machine", "status", "reason", "verdict", "stopped",
           "artefact")
 # Columns for people and spreadsheets; the last three hold everything and are what an import reads.
-COLUMNS = ("run_id", "created", "model", "data_sha256", "machine", "variant", "runtime", "threads", "batch",
+COLUMNS = ("run_id", "created", "model", "data", "data_sha256", "machine", "variant", "runtime", "threads", "batch",
            "is_baseline", "status", "reason", "median_s", "median_low_s", "median_high_s", "samples", "ratio",
            "ratio_low", "ratio_high", "verdict", "metric_name", "metric", "delta", "cosine_mean", "cosine_p5",
            "size_bytes", "session", "result_json", "rounds_json")
@@ -72,18 +72,27 @@ def read(path: str | Path) -> Iterator[Run]:
 
 def models(path: str | Path) -> dict[str, dict[str, Any]]:
     """Descriptions of the models in an exported JSON file, by hash; {} for CSV, which names them only."""
+    found = _head(path, "models")
+    return {sha: d for sha, d in found.items() if isinstance(d, dict) and isinstance(d.get("name", ""), str)}
+
+
+def data_names(path: str | Path) -> dict[str, str]:
+    """Names of the data sets in an exported JSON file, by hash; {} for CSV."""
+    return {sha: name for sha, name in _head(path, "data").items() if isinstance(name, str) and len(name) < 1000}
+
+
+def _head(path: str | Path, part: str) -> dict[str, Any]:
     if form_of(path) != "json":
         return {}
     try:
-        found = json.loads(Path(path).read_text("utf-8")).get("models")
+        found = json.loads(Path(path).read_text("utf-8")).get(part)
     except (OSError, ValueError, AttributeError):
         return {}
-    wanted = found.items() if isinstance(found, dict) else ()
-    return {sha: d for sha, d in wanted if isinstance(d, dict) and isinstance(d.get("name", ""), str)}
+    return found if isinstance(found, dict) else {}
 
 
 def _write_json(study: Study, stream: TextIO) -> int:
-    head = json.dumps({"workbench_study": VERSION, "models": plain(study.models())})
+    head = json.dumps({"workbench_study": VERSION, "models": plain(study.models()), "data": study.data_names()})
     stream.write(head[:-1] + ', "runs": [')
     count = 0
     for count, run in enumerate(study.runs(), 1):
@@ -96,22 +105,25 @@ def _write_json(study: Study, stream: TextIO) -> int:
 
 def _write_csv(study: Study, stream: TextIO) -> int:
     names = {sha: m.get("name", "") for sha, m in study.models().items()}
+    data = study.data_names()
     table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     table.writeheader()
     count = 0
     for run in study.runs():
-        table.writerow(_row(run, names.get(run.result.model_sha256, run.result.model_sha256[:12])))
+        r = run.result
+        table.writerow(_row(run, names.get(r.model_sha256, r.model_sha256[:12]), data.get(r.data_sha256, "")))
         count += 1
     return count
 
 
-def _row(run: Run, model: str) -> dict[str, Any]:
+def _row(run: Run, model: str, data: str) -> dict[str, Any]:
     r, f = run.result, run.result.fidelity
     low, high = r.interval_s or ("", "")
     ratio_low, ratio_high = r.ratio_interval or ("", "")
-    row = {"run_id": r.run_id, "created": r.created, "model": model, "data_sha256": r.data_sha256,
-           "machine": r.machine, "variant": r.recipe.label, "runtime": r.recipe.runtime, "threads": r.recipe.threads,
-           "batch": r.recipe.batch, "is_baseline": int(r.is_baseline), "status": r.status, "reason": r.reason,
+    row = {"run_id": r.run_id, "created": r.created, "model": model, "data": data,
+           "data_sha256": r.data_sha256, "machine": r.machine, "variant": r.recipe.label,
+           "runtime": r.recipe.runtime, "threads": r.recipe.threads, "batch": r.recipe.batch,
+           "is_baseline": int(r.is_baseline), "status": r.status, "reason": r.reason,
            "median_s": r.median_s, "median_low_s": low, "median_high_s": high, "samples": r.samples, "ratio": r.ratio,
            "ratio_low": ratio_low, "ratio_high": ratio_high, "verdict": r.verdict, "size_bytes": r.size_bytes,
            "session": run.session, "result_json": json.dumps(to_dict(r), allow_nan=False),

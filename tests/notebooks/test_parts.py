@@ -9,10 +9,11 @@ import pytest
 from tests import view_parts as parts
 from workbench.errors import Cancelled, InputError
 from workbench.passes._sensitivity import NodeDamage
+from workbench.study import Study
 from workbench.teaching import mlp, optimizers
-from workbench.views import lessons, theme
+from workbench.views import lessons, shared, theme
 from workbench.views.charts import base, learning, nodes, rounding, training, trials
-from workbench.views.notebook import edge, pages, serving, shared
+from workbench.views.notebook import edge, pages, serving
 from workbench.views.notebook.training import step
 from workbench.views.notebook.variants import Variants
 from workbench.views.notebook.work import Work
@@ -86,11 +87,12 @@ def test_progress_tells_the_time_that_is_left():
 # --- one selection ------------------------------------------------------------------------------------------------
 
 
-def test_views_of_one_study_show_the_same_variant():
+def test_views_of_one_study_show_the_same_variant(tmp_path):
     results = [parts.result(parts.BASE, 4e-3), parts.result(parts.ORT, 2e-3, ratio=0.5, verdict="faster"),
                parts.result(parts.LITERT_INT8, 1e-3, ratio=0.25, verdict="faster")]
-    chosen = shared.selection("one.sqlite")
-    assert shared.selection("one.sqlite") is chosen and shared.selection("two.sqlite") is not chosen
+    study = Study(tmp_path / "one.sqlite")
+    chosen = shared.selection(study)
+    assert shared.selection(Study(study.path)) is chosen and shared.selection(Study()) is not chosen
     views = [Variants(chosen, parts.MACHINE, {parts.ORT.key: "my name"}, lambda run: ()) for _ in range(2)]
     for view in views:
         view.show(results)

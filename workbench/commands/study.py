@@ -87,6 +87,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 def _show(args) -> tuple[dict, str]:
     study = _open(args.study)
+    data_names = study.data_names()
     names = {sha: str(m.get("name", "")) for sha, m in study.models().items()}
     groups: dict[tuple, list] = {}
     for r in study.results():
@@ -94,11 +95,12 @@ def _show(args) -> tuple[dict, str]:
         named = name.startswith(args.model) or r.model_sha256.startswith(args.model)
         if named and r.machine.startswith(args.machine):
             groups.setdefault((name, r.model_sha256, r.data_sha256, r.machine, r.recipe.batch), []).append(r)
-    tables = [_group(key, results) for key, results in sorted(groups.items(), key=lambda kv: kv[0][0:1] + kv[0][3:])]
+    ordered = sorted(groups.items(), key=lambda kv: kv[0][0:1] + kv[0][3:])
+    tables = [_group(key, results, data_names) for key, results in ordered]
     return {"study": args.study, "groups": tables}, "\n\n".join(map(_text, tables)) or f"{args.study} holds no result"
 
 
-def _group(key: tuple, results: list) -> dict[str, Any]:
+def _group(key: tuple, results: list, data_names: dict[str, str]) -> dict[str, Any]:
     from ..search.split import role
     from ..views import frames
 
@@ -110,13 +112,15 @@ def _group(key: tuple, results: list) -> dict[str, Any]:
              "interval_s": p.latency_interval_s, "speedup": p.speedup, "speedup_interval": p.speedup_interval,
              "verdict": p.verdict, "quality": p.quality, "size_bytes": p.size_bytes, "is_baseline": p.is_baseline,
              "standing": p.standing} for p in shown.points]
-    return {"model": name, "model_sha256": model, "data_sha256": data, "role": role(data)[1], "machine": machine,
-            "cpu": cpu, "batch": batch, "metric": shown.quality_name, "variants": rows, "failures": failures}
+    of, use = role(data)
+    return {"model": name, "model_sha256": model, "data": data_names.get(data) or data_names.get(of, ""),
+            "data_sha256": data, "role": use, "machine": machine, "cpu": cpu, "batch": batch,
+            "metric": shown.quality_name, "variants": rows, "failures": failures}
 
 
 def _text(group: dict[str, Any]) -> str:
     use = {"search": ", screened by a search", "final": ", last measurement of a search", "": ""}[group["role"]]
-    head = (f"{group['model']} · data {group['data_sha256'][:12]}{use} · machine {group['machine']} "
+    head = (f"{group['model']} · data {group['data'] or group['data_sha256'][:12]}{use} · machine {group['machine']} "
             f"({group['cpu']}) · batch {group['batch']}")
     lines = [head]
     for row in group["variants"]:
@@ -135,8 +139,7 @@ def _merge(args) -> tuple[dict, str]:
     for path, source in sources:
         before = len(source)
         added = target.add_many(source.runs())
-        for sha, description in source.models().items():
-            target.remember_model(sha, description)
+        target.take_names(source)
         rows.append({"path": path, "runs": before, "added": added})
     text = "\n".join(f"{r['path']}: {r['added']} of {r['runs']} runs were new" for r in rows)
     return {"study": args.study, "runs": len(target), "sources": rows}, f"{text}\n{args.study}: {len(target)} runs"
@@ -167,5 +170,7 @@ def _import(args) -> tuple[dict, str]:
     for path in args.files:
         for sha, description in study_files.models(path).items():
             target.remember_model(sha, description)
+        for sha, name in study_files.data_names(path).items():
+            target.remember_data(sha, name)
     text = "\n".join(f"{r['path']}: {r['added']} of {r['runs']} runs were new" for r in rows)
     return {"study": args.study, "runs": len(target), "files": rows}, f"{text}\n{args.study}: {len(target)} runs"

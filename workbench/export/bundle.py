@@ -144,8 +144,7 @@ def _report(result: Result, original: Model, folder: Path, study: Study, outcome
            and run.result.machine == result.machine and role(data(run))[0] == role(result.data_sha256)[0]]
     part = Study()
     part.add_many(sorted(own, key=lambda run: data(run) == result.data_sha256))  # a report is about the newest data
-    for sha, description in study.models().items():
-        part.remember_model(sha, description)
+    part.take_names(study)
     try:
         write_report(part, folder / "report.html", model=original, choose=result.run_id,
                      goal=outcome.goal if outcome else None)

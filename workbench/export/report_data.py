@@ -113,7 +113,7 @@ def gather(study: Study, *, model: Model | None = None, goal: Goal | None = None
     about = study.models().get(last.model_sha256) or {"name": "model", "format": ""}
     original = model or _original(about, last.model_sha256)
     return Report(
-        model=about, original=original, data_name=_data_name(original, last, about), shown=shown,
+        model=about, original=original, data_name=_data_name(study, original, last, about), shown=shown,
         rows=frames.rows(results.values(), shown), results=results, chosen=chosen, goal=goal,
         by_time=budget.by_time(shown), by_loss=budget.by_loss(shown), screened=screened[:MOST], tried=tried[:MOST],
         left_out=len(everything.points) - len(shown.points), named=bool(choose))
@@ -154,20 +154,23 @@ def _original(about: dict[str, Any], sha256: str) -> Model | None:
     return found if found.sha256 == sha256 else None
 
 
-def _data_name(original: Model | None, last: Result, about: dict[str, Any]) -> str:
-    """Name of the bundled data that a bundled model was measured on; studies know data by hash only."""
+def _data_name(study: Study, original: Model | None, last: Result, about: dict[str, Any]) -> str:
+    """Name of the data set; a study that is older than these names may tell it for bundled data only."""
     from .. import bundled, datasets
 
-    if last.data_sha256 == "random":
+    data, names = role(last.data_sha256)[0], study.data_names()
+    if data == "random":
         return "random inputs"
+    if known := names.get(last.data_sha256) or names.get(data):
+        return known
     row = next((m for m in bundled.MODELS if m.name == about.get("name")), None)
     if row is None or original is None:
         return ""
     try:
-        data = datasets.load(row.dataset, original)
+        found = datasets.load(row.dataset, original)
     except WorkbenchError:
         return ""
-    return row.dataset if role(last.data_sha256)[0] == data.sha256 else ""
+    return row.dataset if data == found.sha256 else ""
 
 
 def _screened(found: list[Result], last: Result) -> tuple[Result, ...]:

@@ -237,6 +237,7 @@ class ClusterLab:
         self._running: dict[Any, tuple[Order, threading.Event, str]] = {}
         self._origin: dict[str, str] = {}  # run id -> address of the worker that made it
         study.remember_model(model.sha256, {**model.to_dict(), "path": str(model.path)})
+        study.remember_data(data.sha256, data.name)
 
     def find(self, recipe: Recipe) -> Result | None:
         """See :class:`Lab`."""

@@ -9,7 +9,7 @@ import ipywidgets
 
 from .. import bundled, units
 from ..errors import WorkbenchError
-from . import choices, frames, opening, panes, sentences, theme
+from . import choices, frames, opening, panes, sentences, shared, theme
 from .graph_pane import GraphPane
 from .marshal import Marshal
 from .opening import FORMAT_TITLES, RANDOM
@@ -31,6 +31,8 @@ _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again end
 def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
     """Opens the dashboard; as the last line of a cell it shows itself.
 
+    Called again, as after a reload of the page, while the earlier one still measures, that one is shown.
+
     Args:
         model: name of a bundled model ('cnn'), path of a model file, or a live Keras model or torch module.
         data: name of a bundled data set, path of .npz, .csv or an image folder, or 'random'.
@@ -44,7 +46,10 @@ def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
         opened = opening.open_engine()
     key = str(opened.engine.study.path)
     if key in _OPEN:
-        _OPEN.pop(key).close()
+        earlier = _OPEN.pop(key)
+        if earlier.session.busy and earlier.asked == _asked(opened):
+            return _OPEN.setdefault(key, earlier)
+        earlier.close()
     _OPEN[key] = Dashboard(opened, error=error)
     return _OPEN[key]
 
@@ -59,6 +64,7 @@ class Dashboard:
 
     def __init__(self, opened: opening.Opened, error: str = "") -> None:
         self._marshal, self._drawn_key = Marshal(), ""
+        self.asked = _asked(opened)
         self.session = Session(opened, self.refresh)
         self.picker = Picker(self._on_pick)
         self.rail = Rail(self._on_rail)
@@ -72,6 +78,8 @@ class Dashboard:
         self.bar = bar.progress(self._on_action)
         self.probe = Probe(self._on_page)
         self.root = self._layout()
+        self._leave = lambda: None
+        self._join()
         self._frame()
         self.picker.error = error
         self.refresh()
@@ -90,6 +98,7 @@ class Dashboard:
 
     def close(self) -> None:
         """Ends the worker processes; the study stays."""
+        self._leave()
         self.profile.close()
         self.session.close()
         self.graph.close()
@@ -112,6 +121,8 @@ class Dashboard:
             self._draw_tabs(shown)
             tuning = session.tuning
             self.tune.draw(tuning.fields(session.tuned), tuning.state(session.tuned), tuning.tried())
+            if session.selected is not None:
+                self._shared.select(key)
 
     def _no_export(self) -> str:
         chosen = self.session.selected
@@ -193,6 +204,17 @@ class Dashboard:
         self.session.select(key)
         self._changed_selection()
 
+    def _join(self) -> None:
+        """What is selected here and in the other views of the study is one thing."""
+        self._leave()
+        self._shared = shared.selection(self.session.engine.study)
+        self._leave = self._shared.subscribe(self._follow)
+        self.session.select(self._shared.key)
+
+    def _follow(self, key: str) -> None:
+        if key != self.session.recipe.key or self.session.selected is None:
+            self._select(key)
+
     def _changed_selection(self) -> None:
         self._draw_toggles()
         self.refresh()
@@ -267,10 +289,15 @@ class Dashboard:
             before = self.session.engine
             self.session.take(opened)
             before.close()
+        self._join()
         self.picker.show(error="", busy="")
         self._frame()
         self.refresh()
         self.session.prewarm()
+
+
+def _asked(opened: opening.Opened) -> tuple[str, str]:
+    return opened.engine.model.sha256, opened.engine.dataset.sha256
 
 
 def _by_key(session: Session) -> list:

@@ -169,9 +169,14 @@ class Session:
             self._take_toggles()
 
     def select(self, key: str) -> None:
-        """A point or a row chosen: the toggles follow."""
+        """A point or a row chosen, here or in another view of the study: the toggles follow."""
         with self.lock:
             result = self._results.get(key) or self._live.get(key) or self._tried.get(key)
+            if result is None and key:  # another view may have measured it meanwhile
+                engine = self.engine
+                result = engine.study.find(key, engine.model.sha256, engine.dataset.sha256, engine.machine)
+                if result is not None:
+                    self._place(result)
             if result is not None:
                 self.note, self.tuning.follow = "", False
                 self._select_recipe(result.recipe)

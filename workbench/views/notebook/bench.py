@@ -16,7 +16,7 @@ from ...errors import Cancelled
 from ...model import ModelFormat
 from ...recipe import Recipe
 from ...results import Result
-from .. import frames, opening, panes
+from .. import frames, opening, panes, shared
 from ..opening import FORMAT_TITLES
 from ..show import show
 from ..sweep_view import sweep_view
@@ -30,18 +30,19 @@ from . import (
     scale,
     searching,
     serving,
-    shared,
     spread,
     training,
 )
 from .variants import Variants
 from .work import Task, Work
 
-_open: dict[str, Bench] = {}  # by study and model: a cell that is run again ends the earlier worker processes
+_open: dict[str, Bench] = {}  # by study and model
 
 
 def bench(model: Any = None, data: Any = None, study: Any = None) -> Bench:
     """Opens a model with its data and its study for a notebook; as the last line of a cell it shows what it holds.
+
+    The same model on the same data is opened once in a kernel: a cell that is run again finds what is going on.
 
     Args:
         model: name of a bundled model ('cnn'), path of a model file, or a live Keras model or torch module.
@@ -52,10 +53,13 @@ def bench(model: Any = None, data: Any = None, study: Any = None) -> Bench:
         WorkbenchError: one of them cannot be used; one line that says what to do.
     """
     opened = opening.open_engine(model, data, study)
-    key = f"{opened.engine.study.path} {opened.engine.model.sha256}"
+    key, earlier = f"{opened.engine.study.path} {opened.engine.model.sha256}", None
     if key in _open:
-        _open.pop(key).close()
-    _open[key] = Bench(opened)
+        earlier = _open.pop(key)
+        if earlier.dataset.sha256 != opened.engine.dataset.sha256:
+            earlier.close()
+            earlier = None
+    _open[key] = earlier or Bench(opened)
     return _open[key]
 
 
@@ -82,12 +86,22 @@ class Bench:
     def __init__(self, opened: opening.Opened) -> None:
         self.engine, self._note = opened.engine, opened.note
         self.model, self.dataset, self.study = self.engine.model, self.engine.dataset, self.engine.study
-        self.selection = shared.selection(str(self.study.path))
+        self.selection = shared.selection(self.study)
+        self._going: dict[str, Work] = {}
         self.engine.prewarm()
 
     def close(self) -> None:
-        """Ends the worker processes; the study stays."""
+        """Stops what goes on and ends the worker processes; the study stays."""
+        for work in self._going.values():
+            work.task.cancel.set()
         self.engine.close()
+
+    def _once(self, what: Any, make: Callable[[], Work]) -> Work:
+        """The same work while it goes on: after a reload of the page the cell is run again, and finds it."""
+        going = self._going.get(repr(what))
+        if going is None or going.done:
+            going = self._going[repr(what)] = make()
+        return going
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         model, data = self.model, self.dataset
@@ -165,12 +179,14 @@ class Bench:
         named = {k: v for w in wanted if isinstance(w, Mapping) for k, v in w.items()}
         todo = [self.engine.complete(r) for w in wanted for r in (w.values() if isinstance(w, Mapping) else [w])]
         names = {self.engine.complete(r).key: name for name, r in named.items()}
+        return self._once(("measure", names, [r.key for r in todo], again), lambda: self._measure(todo, names, again))
+
+    def _measure(self, todo: list[Recipe], names: dict[str, str], again: bool) -> Work[list[Result]]:
         view = Variants(self.selection, self.engine.machine, names, self.samples)
         job = Measuring(self, todo, again)
         work = Work(job.run, lambda results: view.show(results), title="measuring", live=view.widget)
         job.on_change = lambda: work._marshal(view.show, job.results(), job.live())
         return work
-
 
     def variants(self) -> Variants:
         """All variants in the study at batch 1, as a plot and a table."""
@@ -210,7 +226,7 @@ class Bench:
 
     def tune(self, minutes: float = 5.0, output: Any = None, **goal: Any) -> Work:
         """See :func:`workbench.views.notebook.searching.tune`."""
-        return searching.tune(self, minutes, output, **goal)
+        return self._once(("tune", minutes, output, goal), lambda: searching.tune(self, minutes, output, **goal))
 
     def scaling(self, recipes: Mapping[str, Recipe], over: str, values: Sequence[int], **texts: Any) -> Work:
         """See :func:`workbench.views.notebook.scale.over`."""
@@ -274,7 +290,8 @@ class Bench:
 
     def spread(self, cluster: str | None = None, workers: int = 2, minutes: float = 2.0, **goal: Any) -> Work:
         """See :func:`workbench.views.notebook.spread.tune`."""
-        return spread.tune(self, cluster, workers, minutes, **goal)
+        return self._once(("spread", cluster, workers, minutes, goal),
+                          lambda: spread.tune(self, cluster, workers, minutes, **goal))
 
     def memory(self) -> Work:
         """Memory, artefact and load time of everything in the study, after the work above is done."""

@@ -9,9 +9,9 @@ import ipywidgets
 
 from ...results import Result
 from .. import figures, frames
+from ..shared import Selection
 from ..widgets.chart import WIDEST, Chart
 from ..widgets.table import VariantTable
-from .shared import Selection
 from .work import card
 
 _VIEW = figures.View(width=WIDEST - 20, height=380)

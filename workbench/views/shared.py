@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..study import Study
+
 
 class Selection:
     """A recipe key and who wants to know when it changes."""
@@ -19,14 +21,15 @@ class Selection:
             for listener in list(self._listeners):
                 listener(key)
 
-    def subscribe(self, listener: Callable[[str], None]) -> None:
-        """``listener`` is called with each newly chosen key."""
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """``listener`` is called with each newly chosen key, until what is returned here is called."""
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
 
 _known: dict[str, Selection] = {}
 
 
-def selection(study: str) -> Selection:
-    """The selection of a study, by its path."""
-    return _known.setdefault(study, Selection())
+def selection(study: Study) -> Selection:
+    """The selection of a study, by its file; one without a file has nobody to share with."""
+    return _known.setdefault(str(study.path.absolute()), Selection()) if study.path else Selection()
