@@ -14,8 +14,9 @@ JUPYTER_ENV := JUPYTER_CONFIG_DIR=$(CURDIR)/$(VENV)/jupyter/config JUPYTER_DATA_
 lab: $(VENV)/lab.stamp
 	$(JUPYTER_ENV) $(BIN)/jupyter lab $(NOTEBOOK) --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=$(CURDIR) --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
+# The template is Voila's own without what it asks of a network, and with a plain list of the notebooks.
 present: $(VENV)/lab.stamp
-	$(JUPYTER_ENV) $(BIN)/voila notebooks --Voila.ip=127.0.0.1 --theme=light $(ARGS)
+	$(JUPYTER_ENV) JUPYTER_PATH=$(CURDIR)/workbench/views/jupyter $(BIN)/voila notebooks --Voila.ip=127.0.0.1 --template=workbench --classic-tree --theme=light $(ARGS)
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTARGS)

@@ -21,6 +21,8 @@ OUTPUT = ROOT / "tests" / "output"
 TOKEN = "browser-test"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+# What ``make present`` gives to Voila.
+PRESENT = re.search(r"/voila notebooks (.*) \$\(ARGS\)", (ROOT / "Makefile").read_text()).group(1).split()
 _QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 
 
@@ -72,15 +74,21 @@ class Server:
 
     def _command(self, program: str) -> list[str]:
         if program == "voila":
-            return ["voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={self.port}", "00_workbench.ipynb"]
+            return ["voila", "--no-browser", f"--port={self.port}", ".", *PRESENT]
         return ["jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--port={self.port}",
                 f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={self.folder}"]
 
     def _environment(self) -> dict[str, str]:
+        # As ``make present`` does; an ordinary JupyterLab does not mind.
+        path = {"JUPYTER_PATH": str(ROOT / "workbench" / "views" / "jupyter")}
         own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
                "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
                "IPYTHONDIR": "ipython"}
-        return {**os.environ, **{name: str(self.folder / leaf) for name, leaf in own.items()}}
+        return {**os.environ, **path, **{name: str(self.folder / leaf) for name, leaf in own.items()}}
+
+    def app(self, notebook: str) -> str:
+        """Address of a notebook that Voila serves without its code."""
+        return f"http://127.0.0.1:{self.port}/voila/render/{notebook}"
 
     def _wait(self, url: str) -> None:
         for _ in range(240):
@@ -120,12 +128,22 @@ class Watch:
 
 
 def run_notebook(page: Page, server: Server, name: str) -> None:
-    """Opens a notebook in JupyterLab, folds the file browser and runs all cells."""
-    page.goto(f"http://127.0.0.1:{server.port}/lab/tree/notebooks/{name}?token={TOKEN}")
+    """Opens a notebook, and no other, in JupyterLab, folds the file browser and runs all cells."""
+    page.goto(f"http://127.0.0.1:{server.port}/lab/tree/notebooks/{name}?token={TOKEN}&reset")
+    wait_for_kernel(page)
+    page.keyboard.press("Control+B")
+    run_all(page)
+
+
+def wait_for_kernel(page: Page) -> None:
+    """Waits until a notebook that is being opened, or was loaded again, can be used."""
     page.wait_for_selector(".jp-Notebook", timeout=120_000)
     page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')",
                            timeout=120_000)
-    page.keyboard.press("Control+B")
+
+
+def run_all(page: Page) -> None:
+    """Runs all cells through the menu."""
     for _ in range(3):  # a click on the menu of a page that is still settling may be lost
         page.locator(".lm-MenuBar-item", has_text="Run").first.click()
         page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
@@ -136,6 +154,17 @@ def run_notebook(page: Page, server: Server, name: str) -> None:
         except PlaywrightTimeout:
             continue
     raise AssertionError("the notebook does not start to run")
+
+
+def keep(page: Page, name: str, **options: object) -> None:
+    """A screenshot for people, in ``tests/output``."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUTPUT / f"{name}.png", **options)
+
+
+def text(page: Page, selector: str) -> str:
+    """All text in the elements of a selector."""
+    return " ".join(page.locator(selector).all_text_contents())
 
 
 def set_theme(page: Page, name: str) -> None:

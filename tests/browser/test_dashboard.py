@@ -23,15 +23,6 @@ def dashboard(page, lab_server):
     return page
 
 
-def keep(page, name):
-    lab.OUTPUT.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=lab.OUTPUT / f"{name}.png")
-
-
-def text(page, selector):
-    return " ".join(page.locator(selector).all_text_contents())
-
-
 def idle(page):
     page.wait_for_selector('[data-action="cancel"][aria-disabled="true"]')
 
@@ -47,20 +38,20 @@ def test_opens_with_every_pane_in_place(dashboard):
     groups = dashboard.locator(".wb-group-title").all_text_contents()
     assert [g for g in groups if g in ("Graph", "Precision", "Runtime", "Threads", "Batch")] == [
         "Graph", "Precision", "Runtime", "Threads", "Batch"]
-    assert "GPU" in text(dashboard, ".wb-segments")
+    assert "GPU" in lab.text(dashboard, ".wb-segments")
 
 
 def test_what_cannot_be_used_says_why(dashboard):
     dashboard.hover('[data-segment="device/gpu"]')
     dashboard.wait_for_selector(".wb-tip")
-    assert "GPU" in text(dashboard, ".wb-tip")
+    assert "GPU" in lab.text(dashboard, ".wb-tip")
     dashboard.mouse.move(2, 2)
 
 
 def test_toggle_moves_the_runtime_along(dashboard):
     choose(dashboard, "precision/int8-static")
     dashboard.wait_for_selector('[data-choice="runtime/onnxruntime"]:checked')
-    assert "Runtime moved to ONNX Runtime" in text(dashboard, ".wb-note")
+    assert "Runtime moved to ONNX Runtime" in lab.text(dashboard, ".wb-note")
 
 
 def test_measuring_adds_points_while_the_rest_stays_usable(dashboard):
@@ -72,8 +63,8 @@ def test_measuring_adds_points_while_the_rest_stays_usable(dashboard):
     idle(dashboard)
     dashboard.wait_for_function(f"{POINTS}.length >= 2")
     assert any("INT8 static" in name for name in dashboard.locator(NAME).all_text_contents())
-    assert "INT8 static on ONNX Runtime is" in text(dashboard, ".wb-headline .wb-line")
-    keep(dashboard, "dashboard-light")
+    assert "INT8 static on ONNX Runtime is" in lab.text(dashboard, ".wb-headline .wb-line")
+    lab.keep(dashboard, "dashboard-light")
 
 
 def test_what_was_measured_answers_from_the_study(dashboard):
@@ -81,7 +72,7 @@ def test_what_was_measured_answers_from_the_study(dashboard):
     dashboard.wait_for_function("document.querySelector('.wb-headline .wb-line').textContent.includes('not measured')")
     choose(dashboard, "precision/int8-static")
     dashboard.wait_for_function("document.querySelector('.wb-headline .wb-line').textContent.startsWith('INT8 static')")
-    assert "INT8 static" in text(dashboard, ".wb-row.wb-on .wb-name")
+    assert "INT8 static" in lab.text(dashboard, ".wb-row.wb-on .wb-name")
 
 
 def test_row_and_toggles_show_the_same_variant(dashboard):
@@ -98,7 +89,7 @@ def test_cancel_stops_and_leaves_everything_usable(dashboard):
     dashboard.wait_for_selector('[data-action="cancel"][aria-disabled="false"]')
     dashboard.click('[data-action="cancel"]')
     idle(dashboard)
-    assert "cancelled" in text(dashboard, ".wb-bar .wb-line")
+    assert "cancelled" in lab.text(dashboard, ".wb-bar .wb-line")
     assert dashboard.locator('[data-action="measure"]').get_attribute("aria-disabled") == "false"
 
 
@@ -107,8 +98,8 @@ def test_a_wrong_path_is_one_line_where_it_was_typed(dashboard):
     dashboard.fill(".wb-path", "/no/such/model.onnx")
     dashboard.keyboard.press("Enter")
     dashboard.wait_for_selector(".wb-error")
-    assert "/no/such/model.onnx" in text(dashboard, ".wb-error")
-    assert "Traceback" not in text(dashboard, ".wb-root")
+    assert "/no/such/model.onnx" in lab.text(dashboard, ".wb-error")
+    assert "Traceback" not in lab.text(dashboard, ".wb-root")
     dashboard.locator(".wb-error .wb-link").click()
     dashboard.wait_for_selector(".wb-error", state="detached")
 
@@ -131,14 +122,14 @@ def test_dark_theme_reaches_widgets_and_plot(dashboard):
     lab.set_theme(dashboard, "JupyterLab Dark")
     dashboard.wait_for_selector(".wb-root.wb-dark")
     dashboard.wait_for_function(f"{FONT}.color === '#e6e6e6'")
-    keep(dashboard, "dashboard-dark")
+    lab.keep(dashboard, "dashboard-dark")
 
 
 def test_large_text_for_a_room(dashboard):
     dashboard.click('[data-segment="text/20"]')
     dashboard.wait_for_function("getComputedStyle(document.querySelector('.wb-rail')).fontSize === '20px'")
     dashboard.wait_for_function(f"{FONT}.size === 20")
-    keep(dashboard, "dashboard-large")
+    lab.keep(dashboard, "dashboard-large")
 
 
 def test_no_errors_and_nothing_from_outside(dashboard):

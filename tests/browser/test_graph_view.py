@@ -38,7 +38,7 @@ class Server(lab.Server):
 
     def _command(self, program):
         notebook(self.notebooks)
-        return [part.replace("00_workbench.ipynb", NAME) for part in super()._command(program)]
+        return super()._command(program)
 
 
 @pytest.fixture
@@ -101,22 +101,11 @@ def check_selection(page):
     assert region(page, "after", "conv_nchwc") != before
 
 
-def keep(page, name):
-    lab.OUTPUT.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=lab.OUTPUT / f"graph-{name}.png")
-
-
-def go_dark(page):
-    page.locator(".lm-MenuBar-item", has_text="Settings").first.click()
-    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.locator(".lm-Menu-itemLabel").get_by_text("JupyterLab Dark", exact=True).click()
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_static_page_renders_and_selects(static, dark):
     page = static(graph_payloads.small(), dark)
     check_selection(page)
-    keep(page, "static-dark" if dark else "static-light")
+    lab.keep(page, "graph-static-dark" if dark else "static-light")
     colors = do(page, "[...view.ctx.getImageData(2, 2, 1, 1).data]")
     assert (max(colors[:3]) < 60) == dark
     assert page.errors == [] and page.outside == []
@@ -148,7 +137,7 @@ def test_real_pairs_are_drawn_well(static, light_models, name):
 
     source = model.load(next(p for p in light_models if name in p.name))
     page = static(wire.payload(diff.diff(readers.read(source), readers.executed(source, "onnxruntime")), title=name))
-    keep(page, f"{name}-collapsed")
+    lab.keep(page, f"graph-{name}-collapsed")
     fused = do(page, """(() => {
       const side = view.model.sides[0];
       for (let i = 0; i < side.count; i += 1) {
@@ -157,7 +146,7 @@ def test_real_pairs_are_drawn_well(static, light_models, name):
     })()""")
     do(page, "view.select({ side: 0, leaf: value, group: -1 }, { reveal: true })", fused)
     page.wait_for_timeout(200)
-    keep(page, f"{name}-selected")
+    lab.keep(page, f"graph-{name}-selected")
     found = marks(page)
     assert any(how == "other" and side == "after" for how, side, _ in found)
     do(page, "view.relayout(() => view.scene.openAll())")
@@ -336,7 +325,7 @@ def test_a_still_stands_in_where_scripts_do_not_run(static):
     page = static(graph_payloads.small(), script=False)
     assert page.locator(".graphdiff-still img").is_visible()
     assert "2 unexplained" in page.locator(".graphdiff-still").inner_text()
-    keep(page, "still")
+    lab.keep(page, "graph-still")
 
 
 def test_ten_thousand_nodes_open_collapsed_and_expand(static):
@@ -345,7 +334,7 @@ def test_ten_thousand_nodes_open_collapsed_and_expand(static):
     assert do(page, "view.relayout(() => view.scene.openAll())")
     assert len(do(page, "pair.boxes('before')")) > 10000
     page.wait_for_timeout(300)
-    keep(page, "10000")
+    lab.keep(page, "graph-10000")
     assert page.errors == []
 
 
@@ -376,11 +365,11 @@ def test_jupyterlab_renders_selects_and_tells_the_kernel(page, server):
     page.keyboard.press("ArrowDown")  # walks in the graph, not in the notebook
     assert do(page, "view.host.dataset.selected") == "relu"
     page.get_by_text("kernel: relu", exact=True).wait_for(state="attached")
-    keep(page, "lab-light")
-    go_dark(page)
+    lab.keep(page, "graph-lab-light")
+    lab.set_theme(page, "JupyterLab Dark")
     page.wait_for_function(f"{HANDLE}.view.theme.mode === 'dark'")
     page.wait_for_timeout(300)
-    keep(page, "lab-dark")
+    lab.keep(page, "graph-lab-dark")
     assert max(do(page, "[...view.ctx.getImageData(2, 2, 1, 1).data]")[:3]) < 60
     assert page.watch.outside == []
     assert [e for e in page.watch.errors if "graph" in e.lower() or "anywidget" in e.lower()] == []
@@ -430,13 +419,12 @@ def test_voila_renders_and_selects(browser, tmp_path_factory):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     watch = lab.Watch(page)
     try:
-        page.goto(f"http://127.0.0.1:{server.port}/", timeout=120_000)
+        page.goto(server.app(NAME), timeout=120_000)
         page.wait_for_selector(".graphdiff-host[data-ready]", timeout=120_000)
         page.wait_for_timeout(500)
         check_selection(page)
-        keep(page, "voila")
-        ours = [url for url in watch.outside if "fortawesome" not in url]  # Voila's own template asks for that font
-        assert ours == []
+        lab.keep(page, "graph-voila")
+        assert watch.outside == []
     finally:
         page.close()
         server.close()
@@ -450,7 +438,7 @@ def test_exported_notebook_works_offline(browser, exported):
     page.wait_for_selector("[data-ready]", timeout=60_000)
     page.locator("[data-graphdiff]").scroll_into_view_if_needed()
     check_selection(page)
-    keep(page, "nbconvert")
+    lab.keep(page, "graph-nbconvert")
     template = ("mathjax", "require", "jquery", "mermaid", "html-manager")  # nbconvert's own page asks for these
     assert [url for url in outside if not any(word in url.lower() for word in template)] == []
     page.close()

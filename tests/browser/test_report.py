@@ -1,9 +1,8 @@
-"""The report, the slides and the meeting as a reader sees them: real Chromium, the network blocked."""
+"""The report and the slides as a reader sees them: real Chromium, the network blocked."""
 
 import pytest
 
 from workbench.export import report, report_data
-from workbench.study import Study
 
 from ..report_parts import INT8, OPENVINO, filled
 from . import lab
@@ -36,11 +35,6 @@ def opened(browser, path, width=1280, height=800, **options):
     page.context.set_offline(True)
     page.goto(own)
     return page
-
-
-def keep(page, name):
-    lab.OUTPUT.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=lab.OUTPUT / f"{name}.png")
 
 
 def slide(page, value):
@@ -118,7 +112,7 @@ def test_it_looks_right(browser, files, size, scheme):
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 24, 27)")
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    keep(page, f"report-{size[0]}-{scheme}")
+    lab.keep(page, f"report-{size[0]}-{scheme}")
     page.click("[data-do=theme]")
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != ground
     assert page.errors == [] and page.outside == []
@@ -139,7 +133,7 @@ def test_slides_by_keys_and_by_buttons(browser, files):
     titles = []
     for _ in range(6):
         titles.append(shown.get_attribute("data-title"))
-        keep(page, f"slides-{len(titles)}")
+        lab.keep(page, f"slides-{len(titles)}")
         page.keyboard.press("ArrowRight")
     assert titles == ["The question", "The baseline", "What we tried", "The trade-off", "The graph", "Recommendation"]
     page.keyboard.press("Home")
@@ -163,44 +157,3 @@ def test_printed_the_page_is_whole(browser, files):
     assert page.locator("img.still").is_visible() and not page.locator("iframe").is_visible()
     assert not page.locator(".tools").is_visible()
     page.close()
-
-
-class Voila(lab.Server):
-    """The notebook with the meeting, served as an app."""
-
-    def _command(self, program):
-        return [*super()._command(program)[:-1], "12_report.ipynb"]
-
-
-@pytest.mark.slow
-def test_the_meeting_in_voila(browser, tmp_path):
-    server = Voila(tmp_path / "voila", "voila")
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    watch = lab.Watch(page)
-    try:
-        page.goto(f"http://127.0.0.1:{server.port}/?token={lab.TOKEN}", timeout=120_000)
-        deck = page.locator(".wb-meeting-host .deck")
-        deck.wait_for(timeout=180_000)
-        box = page.locator(".wb-meeting-host").bounding_box()
-        assert (box["width"], box["height"]) == (1280, 800)  # the whole window, for a room
-        page.locator(".wb-meeting-host .slide.now h1").wait_for()
-        study = Study(server.notebooks / "studies" / "cnn.sqlite")  # the notebook measures into it meanwhile
-        page.wait_for_function("""() => { const host = document.querySelector('.wb-meeting-host');
-            return host.shadowRoot.querySelectorAll('[data-row]').length >= 2; }""", timeout=240_000)
-        assert len(study) >= 2
-        deck.click(position={"x": 300, "y": 40})
-        before = deck.get_attribute("data-slide")
-        page.keyboard.press("ArrowRight")
-        assert int(deck.get_attribute("data-slide")) == int(before) + 1
-        page.locator(".wb-meeting-host [data-step='1']").click()
-        assert int(deck.get_attribute("data-slide")) == int(before) + 2
-        size = page.locator(".wb-meeting-host .slide.now").evaluate(
-            "n => parseFloat(getComputedStyle(n).fontSize) * n.getBoundingClientRect().width / 1600")
-        assert size >= 20  # large type
-        keep(page, "meeting-voila")
-        page.locator(".wb-meeting-host [data-whole]").click()
-        assert page.get_by_role("heading", name="Present and hand out").is_visible()
-        assert [url for url in watch.outside if "fortawesome" not in url] == []
-    finally:
-        page.close()
-        server.close()

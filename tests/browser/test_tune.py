@@ -22,10 +22,6 @@ def board(page, lab_server):
     return page
 
 
-def text(page, selector):
-    return " ".join(page.locator(selector).all_text_contents())
-
-
 def fill(page, term, value):
     page.fill(f'[data-term="{term}"]', value)
     page.keyboard.press("Tab")
@@ -37,7 +33,7 @@ def test_a_wrong_limit_says_what_is_allowed_and_stops_the_button(board):
     board.wait_for_selector(".wb-term-bad")
     fill(board, "minutes", "0.4")
     board.wait_for_selector('[data-action="tune"][aria-disabled="false"]')
-    assert text(board, '[data-action="tune"]') == "Tune for 0.4 min"
+    assert lab.text(board, '[data-action="tune"]') == "Tune for 0.4 min"
 
 
 def test_search_is_live_and_ends_with_a_recommendation(board):
@@ -46,15 +42,14 @@ def test_search_is_live_and_ends_with_a_recommendation(board):
     board.click('[data-action="tune"]')
     board.wait_for_selector(".wb-tune-now")
     board.wait_for_selector(".wb-tried")
-    assert "left" in text(board, ".wb-tune-left") and text(board, ".wb-tune-now .wb-dim")
+    assert "left" in lab.text(board, ".wb-tune-left") and lab.text(board, ".wb-tune-now .wb-dim")
     board.click('[data-choice="threads/1"]')  # the kernel answers while it searches
     board.wait_for_selector('[data-choice="threads/1"]:checked')
     board.wait_for_selector(IDLE)
     board.wait_for_function("document.querySelector('.wb-tune-told').textContent.length > 20")
     tried = board.locator(".wb-tried:not(.wb-tried-failed)").count()
-    assert board.locator(".wb-row").count() >= tried >= 1 and "0.4" in text(board, '[data-action="tune"]')
-    lab.OUTPUT.mkdir(parents=True, exist_ok=True)
-    board.screenshot(path=lab.OUTPUT / "tune.png")
+    assert board.locator(".wb-row").count() >= tried >= 1 and "0.4" in lab.text(board, '[data-action="tune"]')
+    lab.keep(board, "tune")
 
 
 def test_a_tried_row_selects_its_point_and_its_bundle_is_written(board):

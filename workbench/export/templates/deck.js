@@ -3,6 +3,12 @@ function mountDeck(deck, options) {
   const stage = deck.querySelector(".stage"), slides = [...deck.querySelectorAll(".slide")], list = deck.querySelector(".steps-bar ol");
   const bar = deck.querySelector(".steps-bar");
   const plots = [...deck.querySelectorAll("figure.plot")].map(mountPlot).filter(Boolean);
+  const said = document.createElement("span"); // tells a screen reader which step is shown now
+  said.className = "said";
+  said.setAttribute("aria-live", "polite");
+  bar.append(said);
+  deck.setAttribute("role", "region");
+  deck.setAttribute("aria-label", "The findings in steps: arrow keys move");
   let now = -1;
 
   const go = (index, tell = true) => {
@@ -14,6 +20,7 @@ function mountDeck(deck, options) {
     deck.querySelector('[data-step="-1"]').disabled = now === 0;
     deck.querySelector('[data-step="1"]').disabled = now === slides.length - 1;
     deck.dataset.slide = String(now);
+    if (tell) said.textContent = slides[now].dataset.title;
     plots.forEach((plot) => plot.show(""));
     if (options.page) history.replaceState(null, "", `#${now + 1}`);
     if (tell && options.onStep) options.onStep(now);
@@ -27,6 +34,9 @@ function mountDeck(deck, options) {
     button.addEventListener("click", () => go(i));
     item.append(button);
     list.append(item);
+    slide.setAttribute("role", "group");
+    slide.setAttribute("aria-roledescription", "step");
+    slide.setAttribute("aria-label", slide.dataset.title);
     const rows = slide.querySelectorAll("tbody tr").length;
     slide.classList.toggle("dense", rows > 7);
   });

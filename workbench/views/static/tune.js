@@ -15,7 +15,7 @@ function drawRuntimes(model, field, off) {
     const kept = usable.filter((o) => (o === option ? on : o.on)).map((o) => o.id);
     model.send({ type: "set", name: field.name, value: kept.length === usable.length ? [] : kept });
   };
-  return h("span", { class: "wb-chips" }, field.options.map((option) => {
+  return h("span", { class: "wb-chips", role: "group", "aria-label": `${field.title}: ${field.help}` }, field.options.map((option) => {
     const input = h("input", {
       type: "checkbox", checked: option.on && !option.reason, disabled: off || Boolean(option.reason), "data-term": `runtimes/${option.id}`,
       "data-focus": `term-runtimes-${option.id}`, onchange: (event) => press(option, event.target.checked),
@@ -59,6 +59,7 @@ function drawTried(model, row) {
     : [h("td", {}, row.median), h("td", {}, row.speed), h("td", {}, row.quality)];
   const tail = row.status === "failed" ? row.why : row.note || row.why;
   const line = h("tr", { class: `wb-tried wb-tried-${row.status}${row.is_best ? " wb-on" : ""}`, tabindex: "0", "data-focus": `tried-${row.number}`,
+    "aria-label": `${row.number}: ${row.name}, ${row.status === "failed" ? `failed, ${row.note}` : `${row.median}, ${row.speed}, ${row.quality}`}${row.is_best ? ", best" : ""}`,
     onclick: choose, onkeydown: (event) => { if (event.key === "Enter") choose(); } },
     h("td", {}, String(row.number)), h("td", { class: "wb-tried-name", title: row.name }, row.name, row.is_best && h("span", { class: "wb-tag" }, "best")), ...cells,
     h("td", { class: "wb-tried-why", title: tail }, tail));
