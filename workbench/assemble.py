@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import zlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -123,13 +124,18 @@ def _identity(engine: Engine, recipe: Recipe, base: Recipe) -> dict:
 
 
 def compressed_size(path: Path) -> int:
-    """Bytes of a file or folder after zlib level 6, what a download or an app package would hold."""
+    """Bytes of a file or folder after zlib level 6, what a download or an app package would hold.
+
+    Computed once for a file as it is: a search runs one artefact with many settings.
+    """
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    total = 0
-    for file in files:
-        packer = zlib.compressobj(6)
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                total += len(packer.compress(chunk))
-        total += len(packer.flush())
-    return total
+    return sum(_compressed(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+
+
+@lru_cache(maxsize=4096)
+def _compressed(path: str, size: int, changed_ns: int) -> int:
+    packer, total = zlib.compressobj(6), 0
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            total += len(packer.compress(chunk))
+    return total + len(packer.flush())

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -33,7 +34,6 @@ from .settings import SettingsBase, brief
 
 VERSION = 1
 MAX_THREADS, MAX_BATCH = 1024, 4096
-_PLAIN = (str, int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class Recipe:
     @cached_property
     def key(self) -> str:
         """Content hash (16 hex digits); equal recipes have equal keys."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        passes, runtime = _texts(self.steps, self.runtime, self.runtime_settings)
+        text = (f'{{"batch": {self.batch}, "device": "{self.device}", "passes": {passes}, "runtime": {runtime}, '
+                f'"threads": {self.threads}, "version": {VERSION}}}')
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -100,6 +102,13 @@ class Recipe:
         from .recipe_yaml import dump  # keeps the commented writer apart
 
         return dump(self)
+
+
+@lru_cache(maxsize=4096)  # a study of thousands of results repeats few of them
+def _texts(steps: tuple[Step, ...], runtime: str, settings: SettingsBase | None) -> tuple[str, str]:
+    """Passes and runtime as they stand in the sorted JSON of a recipe."""
+    plain = Recipe(steps, runtime, settings).to_dict()
+    return json.dumps(plain["passes"], sort_keys=True), json.dumps(plain["runtime"], sort_keys=True)
 
 
 def make(*steps: str | tuple[str, dict[str, Any]], runtime: str = "", runtime_settings: dict[str, Any] | None = None,
@@ -187,7 +196,7 @@ def _step(entry: Any) -> Step:
         entry = {"name": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise InputError("recipe: every pass needs a 'name'")
-    return _read_step(json.dumps(entry)) if _is_plain(entry) else _make_step(entry)
+    return _kept(entry, _make_step)
 
 
 def _make_step(entry: dict[str, Any]) -> Step:
@@ -196,15 +205,19 @@ def _make_step(entry: dict[str, Any]) -> Step:
     return Step(found.name, found.Settings.from_dict(values, owner=f"pass {found.name}"))
 
 
-@lru_cache(maxsize=4096)  # a study of thousands of results repeats few steps and runtimes
-def _read_step(text: str) -> Step:
-    return _make_step(json.loads(text))
+_read: dict[tuple, Any] = {}  # a study of thousands of results repeats few passes and runtimes
+_MOST_READ = 4096
 
 
-def _is_plain(entry: dict[str, Any]) -> bool:
-    """Whether JSON says the same, so that the text can stand for the entry."""
-    return all(type(k) is str and (type(v) in _PLAIN or type(v) is list and all(type(x) is str for x in v))
-               for k, v in entry.items())
+def _kept(entry: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
+    """What ``make`` gives for an entry; the same text gives the same object."""
+    text = repr(entry)  # unlike hashing it tells 1, 1.0 and True apart, and it takes lists
+    found = _read.get((make, text))
+    if found is None:
+        if len(_read) >= _MOST_READ:
+            _read.clear()
+        found = _read[make, text] = make(entry)
+    return found
 
 
 def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
@@ -212,12 +225,7 @@ def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
         entry = {"name": entry}
     if not isinstance(entry, dict):
         raise InputError("recipe: 'runtime' must be a name or {name: ..., setting: ...}")
-    return _read_runtime(json.dumps(entry)) if _is_plain(entry) else _make_runtime(entry)
-
-
-@lru_cache(maxsize=1024)
-def _read_runtime(text: str) -> tuple[str, SettingsBase | None]:
-    return _make_runtime(json.loads(text))
+    return _kept(entry, _make_runtime)
 
 
 def _make_runtime(entry: dict[str, Any]) -> tuple[str, SettingsBase | None]:

@@ -12,6 +12,7 @@ import numpy as np
 from . import recipe as recipes
 from .results import Fidelity, Result
 
+_WORDS = ("metric_name", "notes")  # texts of a fidelity; any other text there is a number that JSON lacks
 _TUPLES = ("interval_s", "ratio_interval", "stages", "warmup_s")
 
 
@@ -57,8 +58,5 @@ def from_dict(d: dict[str, Any]) -> Result:
 def _fidelity(d: dict[str, Any] | None) -> Fidelity | None:
     if d is None:
         return None
-    fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
-    for name, value in fixed.items():
-        if name not in ("metric_name", "notes") and isinstance(value, str):
-            fixed[name] = float(value)
-    return Fidelity(**fixed)
+    return Fidelity(**{k: tuple(v) if type(v) is list else float(v) if type(v) is str and k not in _WORDS else v
+                       for k, v in d.items()})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 CHAR_WIDTH = 0.51  # of the font size: about the average of the system sans fonts
 GAP = 4  # pixels between a marker and its label
 _FAR = 5  # rows of text above and below that a label may move away, then joined by a thin line
@@ -33,13 +35,7 @@ class Box(NamedTuple):
 
     def overlap(self, other: Box) -> float:
         """Shared area in square pixels."""
-        left, top, right, bottom = self
-        a, b, c, d = other
-        width = (right if right < c else c) - (left if left > a else a)
-        if width <= 0:
-            return 0.0
-        height = (bottom if bottom < d else d) - (top if top > b else b)
-        return width * height if height > 0 else 0.0
+        return float(_shared(_table([self]), _table([other]))[0])
 
 
 class Placed(NamedTuple):
@@ -62,20 +58,22 @@ def place(anchors: list[Anchor], width: float, height: float, font_size: float,
         avoid: other areas to keep free, e.g. interval bars.
     """
     markers = [Box(a.x - a.radius, a.y - a.radius, a.x + a.radius, a.y + a.radius) for a in anchors]
-    frame = Box(0, 0, width, height)
+    bars, frame = _table(avoid), Box(0, 0, width, height)
     taken: list[Box] = []
     placed: list[Placed] = []
     for anchor in anchors:
-        options = [(_cost(box, taken, markers, avoid, frame) + reluctance * font_size**2, far, box)
-                   for reluctance, far, box in _candidates(anchor, font_size)]
-        _, far, box = min(options, key=lambda option: option[0])
-        covered = _crowding(box, taken, markers, frame)
-        if not anchor.may_move:  # of little importance: only where it covers nothing at all
-            covered += sum(box.overlap(a) for a in avoid)
-        fits = covered < 0.12 * (box.right - box.left) * (box.bottom - box.top)
+        reluctance, far, boxes = zip(*_candidates(anchor, font_size), strict=True)
+        crowding = _crowding(boxes, _table([*taken, *markers]), frame)
+        crossed = _shared(_table(boxes), bars)
+        costs = 3 * crowding + 2 * crossed + np.array(reluctance) * font_size**2
+        best = int(np.argmin(costs))
+        # One of little importance goes only where it covers nothing at all.
+        covered = crowding[best] + (0.0 if anchor.may_move else crossed[best])
+        box = boxes[best]
+        fits = bool(covered < 0.12 * (box.right - box.left) * (box.bottom - box.top))
         if fits:
             taken.append(box)
-        placed.append(Placed(box, fits, far))
+        placed.append(Placed(box, fits, far[best]))
     return placed
 
 
@@ -93,11 +91,20 @@ def _candidates(a: Anchor, font_size: float) -> list[tuple[float, bool, Box]]:
     return found
 
 
-def _cost(box: Box, taken: list[Box], markers: list[Box], avoid: Sequence[Box], frame: Box) -> float:
-    return 3 * _crowding(box, taken, markers, frame) + 2 * sum(box.overlap(a) for a in avoid)
+def _table(boxes: Sequence[Box]) -> np.ndarray:
+    """Boxes as rows of left, top, right, bottom."""
+    return np.array(boxes, dtype=float).reshape(-1, 4)
 
 
-def _crowding(box: Box, taken: list[Box], markers: list[Box], frame: Box) -> float:
+def _shared(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Area that each box shares with all others together, square pixels."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.maximum(high - low, 0.0).prod(axis=2).sum(axis=1)
+
+
+def _crowding(boxes: Sequence[Box], others: np.ndarray, frame: Box) -> np.ndarray:
     """Area that is outside the frame, or on other labels and markers."""
-    area = (box.right - box.left) * (box.bottom - box.top)
-    return area - box.overlap(frame) + sum(box.overlap(t) for t in taken) + sum(box.overlap(m) for m in markers)
+    table = _table(boxes)
+    area = (table[:, 2:] - table[:, :2]).prod(axis=1)
+    return area - _shared(table, _table([frame])) + _shared(table, others)
