@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,32 @@ def tries(found: Outcome) -> str:
     return "1 try" if len(found.trials) == 1 else f"{len(found.trials)} tries"
 
 
+class Live:
+    """What a search shows while it runs: every try in a plot, how far it is in a line.
+
+    Attributes:
+        chart: the plot.
+        minutes: time budget; see :func:`minutes_of`.
+    """
+
+    def __init__(self, bench: Any, minutes: float) -> None:
+        self.chart, self.minutes = Chart(), minutes_of(bench.engine.plan, minutes)
+        self._random, self._tried = bench.dataset.is_random, []
+
+    def note(self, trial: Trial, work: Work) -> None:
+        """One more try; called from the search's thread."""
+        self._tried.append(trial)
+        tried, seconds = list(self._tried), 60 * self.minutes
+        work._marshal(lambda: self.draw(tried))
+        best = f", best so far {units.duration(trial.best.median_s)}" if trial.best else ""
+        work.task.progress(min(0.95, trial.elapsed_s / seconds), f"{len(tried)} tried{best}",
+                           max(0.0, seconds - trial.elapsed_s))
+
+    def draw(self, trials: Sequence[Trial]) -> None:
+        """Draws tries."""
+        self.chart.draw(charts.progress(trials, self._random))
+
+
 def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **goal: Any) -> Work[Outcome]:
     """Searches the fastest variant within limits and writes its bundle.
 
@@ -37,25 +64,17 @@ def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **g
         output: folder of the bundle; None writes none.
         **goal: of :class:`workbench.search.Goal`, e.g. ``max_drop=1.0``.
     """
-    chart, tried = Chart(), []
-    budget = minutes_of(bench.engine.plan, minutes)
+    live = Live(bench, minutes)
 
     def run(task: Task) -> Outcome:
-        def note(trial: Trial) -> None:
-            tried.append(trial)
-            work._marshal(lambda: chart.draw(charts.progress(list(tried), bench.dataset.is_random)))
-            best = f", best so far {units.duration(trial.best.median_s)}" if trial.best else ""
-            left = max(0.0, 60 * budget - trial.elapsed_s)
-            task.progress(min(0.95, trial.elapsed_s / (60 * budget)), f"{len(tried)} tried{best}", left)
-
-        found = search(bench.model, bench.dataset, Goal(**goal), minutes=budget, study=bench.study, on_trial=note,
-                       cancel=task.cancel)
+        found = search(bench.model, bench.dataset, Goal(**goal), minutes=live.minutes, study=bench.study,
+                       on_trial=lambda trial: live.note(trial, work), cancel=task.cancel)
         if output is not None:
             bundle.write(found.best, bench.model, Path(output), bench.study, outcome=found)
         return found
 
     def show(found: Outcome):
-        chart.draw(charts.progress(found.trials, bench.dataset.is_random))
+        live.draw(found.trials)
         rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
                  f"{r.fidelity.metric:.4f}" if r.fidelity else "–", units.size(r.size_bytes)) for r in found.contenders]
         told = [f"{tries(found)} in {units.duration(found.seconds)}; the last round was measured on samples "
@@ -63,10 +82,10 @@ def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **g
         if output is not None:
             told.append(f"Bundle: {Path(output).name}/ beside this notebook.")
         return pages.shown(
-            pages.said(found.sentence, *told), chart,
+            pages.said(found.sentence, *told), live.chart,
             pages.table(("last round, side by side", "median", "speed", found.contenders[0].fidelity.metric_name
                          if found.contenders[0].fidelity else "fidelity", "size"), rows, right=(1, 2, 3, 4),
                         strong=[i for i, r in enumerate(found.contenders) if r.recipe.key == found.best.recipe.key]))
 
-    work: Work[Outcome] = Work(run, show, title="searching", live=chart)
+    work: Work[Outcome] = Work(run, show, title="searching", live=live.chart)
     return work

@@ -16,13 +16,11 @@ from typing import Any
 
 from ... import units
 from ...errors import MissingError, WorkerError
-from ...search import Goal, Outcome, Trial
+from ...search import Goal, Outcome
 from ...search import tune as search
 from .. import frames
-from ..charts import trials as charts
-from ..widgets.chart import Chart
 from . import pages
-from .searching import minutes_of, tries
+from .searching import Live, tries
 from .work import Task, Work
 
 _START_S = 60.0
@@ -80,19 +78,12 @@ def tune(bench: Any, cluster: str | None = None, workers: int = 2, minutes: floa
         minutes: time budget; the measuring plan may shorten it.
         **goal: of :class:`workbench.search.Goal`.
     """
-    chart, tried = Chart(), []
-    budget = minutes_of(bench.engine.plan, minutes)
+    live = Live(bench, minutes)
 
     def run(task: Task) -> Outcome:
-        def note(trial: Trial) -> None:
-            tried.append(trial)
-            work._marshal(lambda: chart.draw(charts.progress(list(tried), bench.dataset.is_random)))
-            task.progress(min(0.95, trial.elapsed_s / (60 * budget)), f"{len(tried)} tried",
-                          max(0.0, 60 * budget - trial.elapsed_s))
-
         def on(address: str) -> Outcome:
-            return search(bench.model, bench.dataset, Goal(**goal), minutes=budget, study=bench.study, on_trial=note,
-                          cancel=task.cancel, cluster=address)
+            return search(bench.model, bench.dataset, Goal(**goal), minutes=live.minutes, study=bench.study,
+                          on_trial=lambda trial: live.note(trial, work), cancel=task.cancel, cluster=address)
 
         if cluster is not None:
             return on(cluster)
@@ -102,14 +93,14 @@ def tune(bench: Any, cluster: str | None = None, workers: int = 2, minutes: floa
             return on(address)
 
     def show(found: Outcome):
-        chart.draw(charts.progress(found.trials, bench.dataset.is_random))
+        live.draw(found.trials)
         rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
                  units.size(r.size_bytes), r.machine) for o in (found, *found.others) for r in o.contenders]
         told = f"{tries(found)} in {units.duration(found.seconds)}; one timing at a time on each host."
         columns = ("last round", "median", "speed", "size", "machine type")
-        return pages.shown(pages.said(found.sentence, told), chart, pages.table(columns, rows, right=(1, 2, 3)))
+        return pages.shown(pages.said(found.sentence, told), live.chart, pages.table(columns, rows, right=(1, 2, 3)))
 
-    work: Work[Outcome] = Work(run, show, title="searching on workers", live=chart)
+    work: Work[Outcome] = Work(run, show, title="searching on workers", live=live.chart)
     return work
 
 

@@ -1,34 +1,6 @@
 // Draws any plotly figure of ours: theme and width follow the page, a click names a point, a dragged shape tells where.
 // The library lies in one shared widget, so that a page of many figures holds it once.
 
-const LIBRARY = Symbol.for("workbench.plotly");
-
-async function unpack(packed) {
-  const text = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const source = new Blob([await new Response(text).arrayBuffer()], { type: "text/javascript" });
-  const url = URL.createObjectURL(source), before = window.Plotly;
-  await import(/* webpackIgnore: true */ url);
-  URL.revokeObjectURL(url);
-  const plotly = window.Plotly;
-  if (before) window.Plotly = before; // the page's own copy stays what it was
-  return plotly;
-}
-
-function library(model) {
-  window[LIBRARY] = window[LIBRARY] || model.widget_manager.get_model(model.get("holder")).then((m) => unpack(m.get("packed")));
-  return window[LIBRARY];
-}
-
-function dark(el) {
-  for (let node = el; node; node = node.parentElement) {
-    const parts = (getComputedStyle(node).backgroundColor.match(/[\d.]+/g) || []).map(Number);
-    if (parts.length < 3 || (parts.length > 3 && parts[3] < 0.5)) continue;
-    const unit = getComputedStyle(node).backgroundColor.includes("srgb") ? 1 : 255;
-    return (0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]) / unit < 0.5;
-  }
-  return matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
 // Figures are made for a light ground; on a dark one each ink is exchanged for its counterpart.
 function recolour(value, inks) {
   if (typeof value === "string") return inks.reduce((text, [from, to]) => text.includes(from) ? text.replaceAll(from, to) : text, value);
@@ -79,16 +51,13 @@ export default {
     };
     const sizes = new ResizeObserver(() => { if (Math.abs(Math.min(el.clientWidth, model.get("widest")) - width) > 2) ask(); });
     sizes.observe(el);
-    // JupyterLab names the new theme before its style sheet has arrived, and says nothing when it has.
-    const timers = [];
-    const restyled = () => { for (const wait of [60, 400, 1500, 5000]) timers.push(setTimeout(() => { if ((dark(el) ? "dark" : "light") !== mode) ask(); }, wait)); };
-    const themes = new MutationObserver(restyled);
-    themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+    const themed = onTheme(() => { if ((dark(el) ? "dark" : "light") !== mode) ask(); });
     for (const name of ["spec", "templates", "label"]) model.on(`change:${name}`, ask);
-    library(model).then((loaded) => { plotly = loaded; ask(); });
+    const packed = () => model.widget_manager.get_model(model.get("holder")).then((holder) => holder.get("packed"));
+    plotlyOf(packed).then((loaded) => { plotly = loaded; ask(); });
     return () => {
       for (const name of ["spec", "templates", "label"]) model.off(`change:${name}`, ask);
-      timers.forEach(clearTimeout); sizes.disconnect(); themes.disconnect();
+      sizes.disconnect(); themed();
       if (plotly) plotly.purge(target);
     };
   },

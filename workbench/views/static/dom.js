@@ -81,3 +81,41 @@ function listen(model, names, draw) {
   draw();
   return () => { for (const name of names) model.off(`change:${name}`, draw); };
 }
+
+// Whether the ground behind an element is dark: the first one around it that is painted decides.
+function dark(el) {
+  for (let node = el; node; node = node.parentElement) {
+    const color = getComputedStyle(node).backgroundColor, parts = (color.match(/[\d.]+/g) || []).map(Number);
+    if (parts.length < 3 || (parts.length > 3 && parts[3] < 0.5)) continue;
+    return (0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]) / (color.includes("srgb") ? 1 : 255) < 0.5;
+  }
+  return getComputedStyle(document.documentElement).colorScheme.includes("dark") && matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// Calls back when the page's theme has changed; returns what ends that. JupyterLab names the new theme before its style
+// sheet has arrived, and says nothing when it has: so a few times.
+function onTheme(look, waits = [60, 400, 1500, 5000]) {
+  const timers = [];
+  const later = () => { for (const wait of waits) timers.push(setTimeout(look, wait)); };
+  const themes = new MutationObserver(later), scheme = matchMedia("(prefers-color-scheme: dark)");
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  scheme.addEventListener("change", later);
+  return () => { timers.forEach(clearTimeout); themes.disconnect(); scheme.removeEventListener("change", later); };
+}
+
+// Plotly's library; ``packed`` gives its compressed bytes, or a promise of them. One copy serves a page.
+function plotlyOf(packed) {
+  const known = Symbol.for("workbench.plotly");
+  const unpack = async (bytes) => {
+    const text = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const source = new Blob([await new Response(text).arrayBuffer()], { type: "text/javascript" });
+    const url = URL.createObjectURL(source), before = window.Plotly;
+    await import(/* webpackIgnore: true */ url);
+    URL.revokeObjectURL(url);
+    const plotly = window.Plotly;
+    if (before) window.Plotly = before; // the page's own copy stays what it was
+    return plotly;
+  };
+  window[known] = window[known] || Promise.resolve(packed()).then(unpack);
+  return window[known];
+}

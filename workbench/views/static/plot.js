@@ -1,23 +1,5 @@
 // Draws a plotly figure and updates it in place. The library comes with the widget, compressed; one copy serves a page.
 
-const LIBRARY = Symbol.for("workbench.plotly");
-
-async function start(packed) {
-  const text = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const source = new Blob([await new Response(text).arrayBuffer()], { type: "text/javascript" });
-  const url = URL.createObjectURL(source), before = window.Plotly;
-  await import(/* webpackIgnore: true */ url);
-  URL.revokeObjectURL(url);
-  const plotly = window.Plotly;
-  if (before) window.Plotly = before; // the page's own copy stays what it was
-  return plotly;
-}
-
-function library(packed) {
-  window[LIBRARY] = window[LIBRARY] || start(packed);
-  return window[LIBRARY];
-}
-
 function keyOf(event) {
   const point = event.points && event.points[0];
   return point && point.data.ids ? point.data.ids[point.pointNumber] : "";
@@ -48,7 +30,7 @@ export default {
       requestAnimationFrame(draw);
     };
     model.on("change:spec", ask);
-    library(model.get("library")).then((loaded) => { plotly = loaded; ask(); });
+    plotlyOf(() => model.get("library")).then((loaded) => { plotly = loaded; ask(); });
     return () => { model.off("change:spec", ask); if (plotly) plotly.purge(target); };
   },
 };
