@@ -203,6 +203,18 @@ def test_nodes_left_on_the_cpu_are_a_named_cause():
     assert any("NonMaxSuppression_2" in c.evidence for c in found.causes), found
 
 
+def test_both_latencies_of_a_gpu_are_shown_by_name():
+    from tests.view_parts import ORT, result
+    from workbench.views import panes
+
+    told = {"without_copies_s": 1.5e-3, "without_copies_interval_s": [1.4e-3, 1.6e-3], "without_copies_runs": 200}
+    shown = panes.timing(result(ORT, median=2e-3, describe=told), None)
+    assert "copies from host to device and back" in shown and "1.50 ms (1.40 ms to 1.60 ms), 200 runs" in shown
+    refused = panes.timing(result(ORT, describe={"without_copies": "not measured: predict"}), None)
+    assert "not measured: predict" in refused
+    assert "without these copies" not in panes.timing(result(ORT), None)
+
+
 # --- requested but absent, for real -------------------------------------------------------------------------------
 
 _DRIVER_BUT_CPU_BUILD = """

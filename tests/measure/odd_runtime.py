@@ -98,6 +98,14 @@ class Session:
         KEPT.append(b"x" * 20_000)
         del KEPT[:-200]
 
+    def copies(self):
+        time.sleep(0.006)
+
+    def resident(self, feeds):
+        if self.mode != "copies":
+            raise NotImplementedError("it has no memory of its own")
+        return lambda: time.sleep(0.001)
+
     def describe(self):
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
         return {"distinct": len(self.seen), "threads": os.environ["ODD_THREADS"], "cores": sorted(cores)}

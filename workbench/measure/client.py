@@ -23,6 +23,7 @@ GRACE_S = 0.1  # a command that is nearly done may finish after a cancel, which 
 _ROOT = Path(__file__).resolve().parents[2]
 _WORDS = ("error", "fatal", "abort", "terminate", "what()", "check failed", "cannot", "could not", "killed")
 _DOING = {"preload": "importing its framework", "open": "loading the model", "block": "running",
+          "resident": "running without copies",
           "evaluate": "answering the evaluation samples", "sessions": "loading the model for each client",
           "clients": "serving concurrent requests", "grow": "running", "infer": "running",
           "describe": "running", "close": "closing"}

@@ -15,12 +15,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled, WorkbenchError
+from ..errors import Cancelled, WorkbenchError, WorkerError
 from ..runtimes import registry
 from . import environment, stats
 from .client import WorkerClient
 from .noise import NoiseMeter
 from .pool import Stored, WorkerPool
+from .resident import without_copies
 from .types import Candidate, Feeds, Live, Measurement, Plan, Update
 from .warmup import MOST_RUNS, warm_up
 
@@ -267,9 +268,18 @@ class _Run:
 
     def _finish(self, track: _Track, stored: Stored, questions: Stored | None) -> None:
         self._facts(track)  # again: the peak and the steady size are those after timing
+        if track.candidate.device != "cpu":
+            track.result.describe.update(self._without_copies(track))
         if questions is not None:
             track.result.outputs_path = self._answers(track, stored, questions)
         track.finished = True
+
+    def _without_copies(self, track: _Track) -> dict[str, Any]:
+        self.tell("fidelity", f"timing {track.title} without copies to and from the device", 0.0)
+        try:
+            return without_copies(track.worker, self.plan, track.runs, self.cancel)
+        except WorkerError as error:  # the measurement with copies stands; a worker that died fails at its answers
+            return {"without_copies": f"not measured: {error}"}
 
     def _answers(self, track: _Track, stored: Stored, questions: Stored) -> Path:
         line, index = f"checking the answers of {track.title}", self.tracks.index(track)

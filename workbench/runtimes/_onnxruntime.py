@@ -6,6 +6,7 @@ import ctypes
 import math
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -146,6 +147,30 @@ class OrtSession:
             "io_binding": self._request.settings.io_binding,
             "copies": "none" if self._place == "cpu" else "host to device and back in every run", "notes": notes,
         }
+
+    def resident(self, feeds: dict[str, np.ndarray]) -> Callable[[], Any]:
+        """A run between buffers of the device, see :class:`workbench.runtimes.base.Session`; it returns OrtValues.
+
+        Raises:
+            NotImplementedError: an input or output is bfloat16, which numpy cannot hand over.
+        """
+        from onnxruntime import OrtValue
+
+        if self._bfloat16:
+            raise NotImplementedError("bfloat16 inputs and outputs cannot be placed on the device from numpy")
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._place, 0)
+            binding.bind_ortvalue_input(name, value)
+        for name in self._names:
+            binding.bind_output(name, self._place)
+
+        def run() -> Any:
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return binding.get_outputs()
+
+        return run
 
     def close(self) -> None:
         """Frees the model."""

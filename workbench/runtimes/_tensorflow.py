@@ -128,6 +128,24 @@ class TfSession:
             mode = self._request.settings.mode
             raise InputError(f"TensorFlow could not run the model in mode '{mode}': {_cause(error)}") from None
 
+    def resident(self, feeds: dict[str, np.ndarray]) -> Callable[[], Any]:
+        """A run between tensors of the device, see :class:`workbench.runtimes.base.Session`; it returns tensors.
+
+        Raises:
+            NotImplementedError: in mode 'predict', which hands arrays back.
+        """
+        if self._request.settings.mode == "predict":
+            raise NotImplementedError("Keras's predict takes and gives arrays of main memory")
+        tf = self._tf
+        tensors = [tf.convert_to_tensor(feeds[n]) for n in self._wanted]
+
+        def run() -> Any:
+            outputs = self._loaded.call(tensors)
+            tf.test.experimental.sync_devices()  # kernels are only queued when the call returns
+            return outputs
+
+        return run
+
     def describe(self) -> dict[str, Any]:
         """Mode, Keras generation, threads as TensorFlow has them, devices, version."""
         threading = self._tf.config.threading

@@ -136,6 +136,11 @@ class TorchSession:
             raise InputError(f"PyTorch could not run the model in mode '{self._request.settings.mode}': "
                              f"{_cause(error)}") from None
 
+    def resident(self, feeds: dict[str, np.ndarray]) -> Callable[[], Any]:
+        """A run between tensors of the device, see :class:`workbench.runtimes.base.Session`; it returns tensors."""
+        tensors = [self._tensor(feeds[s.name], s) for s in self.inputs]
+        return lambda: self._forward(tensors)
+
     def describe(self) -> dict[str, Any]:
         """Mode, threads as PyTorch has them, instruction set that its kernels use, version."""
         torch, settings = self._torch, self._request.settings

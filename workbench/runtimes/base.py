@@ -33,6 +33,10 @@ class Session(Protocol):
         """Frees the model."""
         ...
 
+    # Optional, for devices with a memory of their own:
+    # def resident(self, feeds: dict[str, np.ndarray]) -> Callable[[], Any]: a run whose inputs lie on the device
+    # already and whose outputs stay there; it returns when the device is done. NotImplementedError where there is none.
+
 
 class SessionRequest(NamedTuple):
     """All that an adapter needs to open a session.

@@ -77,13 +77,29 @@ def timing(result: Result | None, baseline: Result | None, raw: tuple[float, ...
     low, high = result.interval_s or (result.median_s, result.median_s)
     facts = [
         ("median of one run", f"{units.duration(result.median_s)} ({units.duration(low)} to {units.duration(high)})"),
+        *_copies(result.describe),
         *((k, units.duration(v) if v is not None else "too few samples") for k, v in result.percentiles_s.items()),
         ("throughput, one stream", f"{units.significant(result.throughput_per_s)} samples/s"),
-        ("timed runs", units.count(result.samples)), *_memory(result.memory),
+        ("timed runs", units.count(result.samples)),
+        ("size on disk, compressed", f"{units.size(result.size_bytes)}, {units.size(result.compressed_bytes)}"),
+        *_memory(result.memory),
     ]
     drawn = histogram([(_name(r), precision_of(r.recipe), s) for r, s in ((baseline, base_raw), (result, raw))
                        if r is not None and s and (r is not result or r is not baseline)][-2:])
     return _pane(f"<div class='wb-split'>{_facts(facts)}<div>{drawn}</div></div>")
+
+
+def _copies(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """On a GPU: what the median holds, and what is left of it without the copies."""
+    if "without_copies_s" in told:
+        low, high = told["without_copies_interval_s"]
+        without = (f"{units.duration(told['without_copies_s'])} ({units.duration(low)} to {units.duration(high)}), "
+                   f"{units.count(told['without_copies_runs'])} runs")
+    elif "without_copies" in told:
+        without = str(told["without_copies"])
+    else:
+        return []
+    return [("the median includes", "copies from host to device and back"), ("without these copies", without)]
 
 
 def accuracy(result: Result | None, shown: Tradeoff, class_names: tuple[str, ...] | None = None) -> str:
