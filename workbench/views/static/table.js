@@ -78,7 +78,7 @@ export default {
       if (body.length && !rows.some((row) => row.key === selected)) body[0].setAttribute("tabindex", "0");
       const scroll = el.scrollTop;
       redraw(el,
-        h("table", { role: "grid", "aria-label": "Variants" }, drawHead(columns, sort, draw), h("tbody", {}, body)),
+        body.length > 0 && h("table", { role: "grid", "aria-label": "Variants" }, drawHead(columns, sort, draw), h("tbody", {}, body)),
         rows.length === 0 && h("div", { class: "wb-empty" }, model.get("empty")),
         h("div", { class: "wb-footnote" }, model.get("footnote")));
       el.scrollTop = scroll;
