@@ -29,8 +29,8 @@ from .base import (
 
 def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
     """Every try of a search over time, and the best so far as a line."""
-    made = figure("What the search tried", "median latency of each try with its 95 % interval, ms, log; line: the "
-                  "best that meets the goal", x="seconds since the start", height=340, right=150, log_y=True)
+    made = figure("What the search tried", "median latency with 95 % interval, ms, log; filled meets the goal, hollow "
+                  "does not; line: the best", x="seconds since the start", height=340, right=150, log_y=True)
     timed = [t for t in trials if t.result.median_s]
     if not timed:
         return made
@@ -42,10 +42,10 @@ def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
         made.add_scatter(
             x=[t.elapsed_s for t in some], y=y, mode="markers", ids=[t.result.recipe.key for t in some],
             marker=dict(color=theme.color(precision), size=9,
-                        symbol=[theme.shape(t.result.recipe.runtime) for t in some]),
+                        symbol=[theme.shape(t.result.recipe.runtime) + "-open" * bool(t.unmet) for t in some]),
             error_y=intervals([1e3 * (t.result.interval_s or (t.result.median_s,) * 2)[0] for t in some], y,
                               [1e3 * (t.result.interval_s or (t.result.median_s,) * 2)[1] for t in some]),
-            customdata=[[escape(t.result.recipe.label), escape(t.why)] for t in some],
+            customdata=[[escape(t.result.recipe.label), escape("; ".join([t.why, *t.unmet.values()]))] for t in some],
             hovertemplate="%{customdata[0]}<br>%{y:.3f} ms<br>tried because: %{customdata[1]}<extra></extra>")
     best = [(t.elapsed_s, 1e3 * t.best.median_s) for t in trials if t.best and t.best.median_s]
     if best:
@@ -56,7 +56,8 @@ def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
     lost = [t for t in trials if t.result.status == "failed"]
     low, high = log_range([1e3 * t.result.median_s for t in timed])
     if lost:
-        made.add_scatter(x=[t.elapsed_s for t in lost], y=[10**high * 0.97] * len(lost), mode="markers",
+        edge = 10 ** (0.94 * high + 0.06 * low)
+        made.add_scatter(x=[t.elapsed_s for t in lost], y=[edge] * len(lost), mode="markers",
                          marker=dict(symbol="x-thin", size=9, line=dict(width=2, color=BAD)),
                          customdata=[[escape(t.result.recipe.label), escape(t.result.reason)] for t in lost],
                          hovertemplate="%{customdata[0]}<br>failed: %{customdata[1]}<extra></extra>")
