@@ -13,7 +13,7 @@ from workbench.study import Study
 from workbench.teaching import mlp, optimizers
 from workbench.views import lessons, shared, theme
 from workbench.views.charts import base, learning, nodes, rounding, training, trials
-from workbench.views.notebook import edge, pages, serving
+from workbench.views.notebook import bench, edge, pages, serving
 from workbench.views.notebook.training import step
 from workbench.views.notebook.variants import Variants
 from workbench.views.notebook.work import Work
@@ -82,6 +82,24 @@ def test_progress_tells_the_time_that_is_left():
     assert work.bar.fraction == 0.25
     gate.set()
     work.wait()
+
+
+def test_cells_that_are_run_again_find_the_bench_and_what_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("workbench.engine.Engine.prewarm", lambda self: None)
+    gate = threading.Event()
+    first = bench.bench("mlp")
+    assert bench.bench("mlp") is first
+    going = first._once(("measure", 1), lambda: Work(lambda task: gate.wait(20)))
+    assert first._once(("measure", 1), lambda: Work(lambda task: 0)) is going
+    assert first._once(("measure", 2), lambda: Work(lambda task: 0)) is not going
+    gate.set()
+    going.wait()
+    again = first._once(("measure", 1), lambda: Work(lambda task: 7))
+    assert again is not going and again.value == 7
+    other = bench.bench("mlp", "random")  # other data: what ran for the first is stopped
+    assert other is not first and again.task.cancel.is_set()
+    bench.close_all()
 
 
 # --- one selection ------------------------------------------------------------------------------------------------
