@@ -27,6 +27,18 @@ def fill(page, term, value):
     page.keyboard.press("Tab")
 
 
+def test_the_limits_are_named_and_reached_by_keyboard_in_reading_order(board):
+    terms = board.get_by_role("group", name="limits of the search").locator("[data-term]:enabled")
+    named = terms.evaluate_all("all => all.map(n => [n.dataset.term, n.ariaLabel || n.closest('label').innerText])")
+    assert len(named) >= 8 and all(name.strip() for _, name in named)
+    terms.first.focus()
+    reached = []
+    for _ in named:
+        reached.append(board.evaluate("document.activeElement.dataset.term"))
+        board.keyboard.press("Tab")
+    assert reached == [term for term, _ in named]
+
+
 def test_a_wrong_limit_says_what_is_allowed_and_stops_the_button(board):
     fill(board, "minutes", "0")
     board.wait_for_selector('[data-action="tune"][aria-disabled="true"]')
