@@ -5,7 +5,9 @@ import dataclasses
 import threading
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 import workbench
 from workbench.engine import Progress
@@ -73,6 +75,23 @@ def test_open_with_a_bad_model_shows_the_error_and_stays_usable(tmp_path, monkey
     again = workbench.open()
     assert again is not found
     again.close()
+
+
+def test_a_model_with_open_sizes_waits_for_its_data(board, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1, "width"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"], "relu")], "g", [ends[0]], [ends[1]])
+    path = tmp_path / "open.onnx"
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), path)
+    np.savez(tmp_path / "bad.npz", nothing=np.zeros(3))
+    np.savez(tmp_path / "good.npz", x=np.random.default_rng(0).normal(size=(12, 1, 9)).astype(np.float32))
+    board._open_now("model", str(path))
+    assert "how long is axis" in board.picker.error and "choose its data above" in board.picker.error
+    board._open_now("data", str(tmp_path / "bad.npz"))  # still waits
+    assert board.picker.error and board.session.engine.model.name == "cnn"
+    board._open_now("data", str(tmp_path / "good.npz"))
+    assert board.picker.error == "" and board.session.engine.model.name == "open"
+    assert board.picker.data["title"] == "good"
 
 
 def test_data_that_do_not_fit_are_refused_in_one_line(opened, tmp_path):

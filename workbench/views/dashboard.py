@@ -24,6 +24,7 @@ from .widgets.table import VariantTable
 from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, TUNE, Tabs
 from .widgets.tune import TunePane
 
+_WAITS = " Or simply choose its data above: it opens with them."
 _NO_EXPORT = "Measure this selection first: a bundle holds the model and its measurement."
 _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
 
@@ -38,11 +39,13 @@ def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
         data: name of a bundled data set, path of .npz, .csv or an image folder, or 'random'.
         study: path of the SQLite file that keeps the results; default ``studies/NAME.sqlite`` beside the notebook.
     """
-    error = ""
+    error, waiting = "", None
     try:
         opened = opening.open_engine(model, data, study)
     except WorkbenchError as problem:
         error = f"{problem} (shown instead: the bundled '{opening.DEFAULT_MODEL}')"
+        if isinstance(problem, opening.NeedsData):
+            error, waiting = f"{problem}{_WAITS}", model
         opened = opening.open_engine()
     key = str(opened.engine.study.path)
     if key in _OPEN:
@@ -50,7 +53,7 @@ def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
         if earlier.session.busy and earlier.asked == _asked(opened):
             return _OPEN.setdefault(key, earlier)
         earlier.close()
-    _OPEN[key] = Dashboard(opened, error=error)
+    _OPEN[key] = Dashboard(opened, error=error, waiting=waiting)
     return _OPEN[key]
 
 
@@ -60,9 +63,11 @@ class Dashboard:
     Args:
         opened: model, data and engine.
         error: shown in the top bar.
+        waiting: a model that opens as soon as data for it are chosen.
     """
 
-    def __init__(self, opened: opening.Opened, error: str = "") -> None:
+    def __init__(self, opened: opening.Opened, error: str = "", waiting: Any = None) -> None:
+        self._waiting = waiting
         self._marshal, self._drawn_key = Marshal(), ""
         self.asked = _asked(opened)
         self.session = Session(opened, self.refresh)
@@ -250,7 +255,7 @@ class Dashboard:
         elif kind == "text":
             self._set_text(message["size"])
         elif kind == "dismiss":
-            self.picker.error = ""
+            self.picker.error, self._waiting = "", None
         elif kind in ("open", "uploaded"):
             self._open(message["kind"], message.get("source") or message.get("path"))
 
@@ -271,20 +276,29 @@ class Dashboard:
         threading.Thread(target=self._open_now, args=(kind, source), daemon=True, name="open").start()
 
     def _open_now(self, kind: str, source: str) -> None:
-        before = self.session.opened
+        before, waiting = self.session.opened, self._waiting
         try:
-            opened = opening.open_engine(source) if kind == "model" else opening.with_data(before, source)
+            if kind == "model":
+                opened = opening.open_engine(source)
+            elif waiting is not None:
+                opened = opening.open_engine(waiting, source)
+            else:
+                opened = opening.with_data(before, source)
+        except opening.NeedsData as error:
+            self._marshal(self._not_opened, f"{error}{_WAITS}", source)
         except WorkbenchError as error:
-            self._marshal(self._not_opened, str(error))
+            self._marshal(self._not_opened, str(error), waiting if kind == "data" else None)
         except Exception as error:  # a defect must show where the click was
             self._marshal(self._not_opened, f"cannot open {source}: {type(error).__name__}: {error}")
         else:
             self._marshal(self._opened, opened)
 
-    def _not_opened(self, line: str) -> None:
+    def _not_opened(self, line: str, waiting: Any = None) -> None:
+        self._waiting = waiting
         self.picker.show(error=line, busy="")
 
     def _opened(self, opened: opening.Opened) -> None:
+        self._waiting = None
         with self.session.lock:
             before = self.session.engine
             self.session.take(opened)

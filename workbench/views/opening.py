@@ -23,6 +23,10 @@ FORMAT_TITLES = {
 }
 
 
+class NeedsData(InputError):
+    """The model leaves sizes of its inputs open, and only data can fill them."""
+
+
 class Opened(NamedTuple):
     """A model with its data, and the engine over both.
 
@@ -46,6 +50,7 @@ def open_engine(model: Any = None, data: Any = None, study: Any = None) -> Opene
         study: path of the study or a :class:`Study`; None for ``studies/NAME.sqlite``.
 
     Raises:
+        NeedsData: random inputs cannot stand in for the data of this model.
         WorkbenchError: one of them cannot be used; one line that says what to do.
     """
     name = bundled_name(model)
@@ -78,7 +83,10 @@ def _dataset(data: Any, model: Model, name: str) -> tuple[Dataset, str]:
     if data is None and name:
         data = bundled.dataset_name(name)
     if data is None:
-        return datasets.random(model), "Inputs are random: pick data with labels to see accuracy."
+        try:
+            return datasets.random(model), "Inputs are random: pick data with labels to see accuracy."
+        except InputError as error:
+            raise NeedsData(str(error)) from None
     if data == RANDOM:
         return datasets.random(model), ""
     return datasets.load(data, model), ""
