@@ -212,6 +212,15 @@ def test_a_clean_profile_has_no_notes():
     assert found.notes == () and found.sum_ratio == pytest.approx(1.0)
 
 
+def test_a_long_graph_is_told_by_operator():
+    raw = recorded([1.0] * 30, [1.0] * 30, {f"{op}_{i}": [t] * 30 for op, t in (("Conv", 0.02), ("Mul", 0.01))
+                                            for i in range(20)} | {"Pad_0": [0.4] * 30})
+    for name, node in raw["nodes"].items():
+        node["op"] = name.split("_")[0]
+    found = run.summarise(raw, "onnxruntime", 1)
+    assert found.operators() == "Conv 40%, Pad 40%, Mul 20%" and found.operators(1) == "Conv 40%, 2 others 60%"
+
+
 def test_runtime_names_are_matched_to_the_file():
     names = Names(["411", "Conv_2", "dense/MatMul", "/body/Add"])
     assert names.of("411_nchwc") == ("411",)

@@ -51,7 +51,8 @@ def _text(label, found, roof, top, is_random) -> str:
     low, high = found.end_to_end_spread_s
     lines = [label, f"end to end  {duration(found.end_to_end_s)} without a profile (5 to 95 %: {duration(low)} to "
              f"{duration(high)}), {found.runs} profiled runs",
-             f"nodes       {duration(found.sum_s)} in all, {found.sum_ratio:.0%} of the end-to-end time", ""]
+             f"nodes       {duration(found.sum_s)} in all, {found.sum_ratio:.0%} of the end-to-end time",
+             f"operators   {found.operators()}", ""]
     percents = {r.name: r for r in roof.rows} if roof else {}
     for row in found.rows[:top]:
         line = (f"{duration(row.median_s):>9}  {row.share:>5.1%}  {row.op:<22.22}  {row.name:<40.40}"

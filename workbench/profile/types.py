@@ -83,6 +83,13 @@ class Profile:
             shares[row.op] = shares.get(row.op, 0.0) + row.share
         return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
+    def operators(self, most: int = 6) -> str:
+        """The shares of the dearest operators in one line: in a long graph no single node tells."""
+        shares = list(self.by_op().items())
+        line = ", ".join(f"{op} {share:.0%}" for op, share in shares[:most])
+        rest = sum(share for _, share in shares[most:])
+        return line + (f", {len(shares) - most} others {rest:.0%}" if len(shares) > most else "")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain form for JSON."""
         return {
