@@ -1,16 +1,19 @@
 """What ``workbench tune`` recommends against what the stock tools give, all in one interleaved run, as Markdown.
 
     python benchmarks/tune.py [--only mlp cnn common transformer ...] [--minutes 5] [--seconds 20] [--no-nncf]
+        [--keep gains.json]
 
 For each model: ONNX Runtime as it comes, its own static and dynamic INT8, OpenVINO as it comes, and NNCF's ``quantize``
 (in an environment that this script makes with pip). All get the same calibration samples, and are judged on samples
 that neither the search nor the calibration used. A peer counts when it meets the same bar: at most 1 point of accuracy
-lost, or mean cosine 0.99 where there are no labels. Ratios are latency over ONNX Runtime's default.
+lost, or mean cosine 0.99 where there are no labels. Ratios are latency over ONNX Runtime's default. With ``--keep``
+the models may be run one by one, and the last line is about all that the file holds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -39,6 +42,7 @@ from workbench.units import duration, times  # noqa: E402
 
 OURS, DEFAULT = "workbench tune", "ONNX Runtime"
 SAMPLES, JUDGES = 64, 256
+MOST_JUDGES = 1024  # where there are labels: one point of 256 samples would be noise
 OCR = ("common", "common_old", "common_det")
 
 
@@ -125,10 +129,10 @@ def compare(case: Case, made: list[Row], seconds: float, seed: int) -> float | N
     original = Candidate("original", variant.build(case.model, base, case.data).model.path, case.model.format,
                          case.model.inputs, base.runtime, base.runtime_settings, base.threads, "cpu")
     judges = halves(case.data, seed)[1].evaluation
-    feeds = judges.feeds(1, JUDGES)
+    feeds = judges.feeds(1, MOST_JUDGES)
     ready = {r.tool: r.candidate for r in made if r.candidate is not None}
-    told = measure([ready[DEFAULT], original, *(c for t, c in ready.items() if t != DEFAULT)], feeds, evaluation=feeds,
-                   plan=replace(Plan(), max_s=seconds, seed=seed))
+    told = measure([ready[DEFAULT], original, *(c for t, c in ready.items() if t != DEFAULT)], feeds[:JUDGES],
+                   evaluation=feeds, plan=replace(Plan(), max_s=seconds, seed=seed))
     reference = assemble.load_outputs(told["original"].outputs_path)
     print("\n| tool | median | ratio to ONNX Runtime's default | fidelity | meets the bar | |\n" + "|---" * 6 + "|")
     meets = {}
@@ -137,8 +141,7 @@ def compare(case: Case, made: list[Row], seconds: float, seed: int) -> float | N
         if raw is None or raw.status != "ok":
             print(f"| {row.tool} | - | - | - | - | {row.note or (raw.reason if raw else '')} |")
             continue
-        labels = None if judges.labels is None else judges.labels[:len(feeds)]
-        quality = fidelities.evaluate(assemble.load_outputs(raw.outputs_path), reference, labels=labels)
+        quality = fidelities.evaluate(assemble.load_outputs(raw.outputs_path), reference, labels=judges.labels)
         bar = _bar(case.goal, quality)
         median = stats.median_interval(raw.rounds)
         ratio = stats.ratio_interval(raw.rounds, told[DEFAULT].rounds)
@@ -172,6 +175,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="budget of each search (default 5)")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit of the comparison's timing")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="adds each model's gain to this JSON file")
     parser.add_argument("--no-nncf", action="store_true", help="leave NNCF out")
     parser.add_argument("--nncf-env", type=Path, default=variant.Cache().root / "nncf-environment",
                         help="folder of NNCF's environment; made when it is not there")
@@ -191,11 +195,14 @@ def main() -> int:
                 gains[case.name] = compare(case, made, args.seconds, args.seed)
             except WorkbenchError as error:
                 print(f"\n{case.name} failed: {error}", flush=True)
+    if args.keep:
+        gains = {**(json.loads(args.keep.read_text()) if args.keep.exists() else {}), **gains}
+        args.keep.write_text(json.dumps(gains, indent=1))
     known = {name: g for name, g in gains.items() if g}
     if known:
         mean = exp(sum(map(log, known.values())) / len(known))
         worst = min(known, key=known.get)
-        print(f"\nGeometric mean against the best peer that meets the bar, {len(known)} of {len(args.only)} models: "
+        print(f"\nGeometric mean against the best peer that meets the bar, {len(known)} of {len(gains)} models: "
               f"{mean:.2f}; least: {known[worst]:.2f} ({worst})")
     return 0
 

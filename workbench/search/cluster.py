@@ -163,6 +163,7 @@ def _tune_group(client: Any, group: Group, parcel: str, asked: tuple, study: Stu
     model, dataset, goal, budget_s, seed = asked
     lab = ClusterLab(client, group, parcel, model, dataset, seed, study)
     local = _Local(client, lab, calls)
+    dataset = replace(dataset, read_training=None)  # which does not travel
     search = Search(model, dataset, goal, budget_s, seed, local, cancel, fingerprint=group.fingerprint)
     try:
         found = search.run(lab, fresh=halves(dataset, seed)[0] is not dataset)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from .. import variant
 from ..datasets import Dataset
 from ..engine import Engine, Progress
 from ..measure import Plan
@@ -81,6 +82,7 @@ class LocalLab:
         self._model, self._sides, self._study, self._tell = model, sides, study, on_progress
         self._engine = Engine(model, sides[0], study)
         self._final = False
+        variant.prewarm(model)  # a slow import of a pass's framework goes on while the original is loaded
         self.baseline = self._engine.baseline
         self._next: tuple[Order, threading.Event] | None = None
 

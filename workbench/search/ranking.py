@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from .. import passes
 from ..recipe import Recipe
 from ..results import Result
 from .goal import Goal
 
+KEEP_ANSWERS = ("convert", "graph")  # groups of passes that change no answer
+EQUAL = 0.02  # two that differ by less are equally fast: the last measurement cannot tell them apart
 _ANSWERS = {"fidelity", "max_drop"}
 
 
@@ -17,6 +20,13 @@ def finished(result: Result | None) -> bool:
     if result is None or result.status == "failed":
         return result is not None
     return result.status == "ok" and result.stopped != "cancelled" and result.fidelity is not None
+
+
+def changes(result: Result) -> int:
+    """How many of its passes and settings may change the answers; training counts most."""
+    found = [passes.get(s.name) for s in result.recipe.steps]
+    reduced = getattr(result.recipe.runtime_settings, "precision", "f32") != "f32"
+    return reduced + sum(1 + found.needs_training for found in found if found.group not in KEEP_ANSWERS)
 
 
 class Ranking:
@@ -60,23 +70,32 @@ class Ranking:
         """Misses the accuracy that was asked for, which threads and options will not change."""
         return bool(_ANSWERS & set(self.unmet(result)))
 
-    def promising(self, result: Result) -> bool:
-        """Meets the goal as far as the screening can tell, and its interval reaches the best one's."""
-        if result.status != "ok" or set(self.unmet(result)) - {"latency_s"}:
-            return False
-        best = self.best
-        if best is None or result.ratio_interval is None or best.ratio_interval is None or self.unmet(best):
-            return True
-        return result.ratio_interval[0] <= best.ratio_interval[1]
+    def close(self, count: int) -> list[Result]:
+        """The best few that meet the goal as far as screening can tell, and whose intervals reach the best one's."""
+        if self.best is None:
+            return []
+        able = [r for r in self.contenders(len(self._known)) if not set(self.unmet(r)) - {"latency_s"}]
+        bound = self.best.ratio_interval[1] if self.best.ratio_interval and self.best in able else math.inf
+        return [r for r in able if r.ratio_interval is None or r.ratio_interval[0] <= bound][:count]
 
     def contenders(self, count: int) -> list[Result]:
         """The best few variants, the baseline left out."""
         ranked = sorted(self._known.values(), key=self.rank)
         return [r for r in ranked if not r.is_baseline][:count]
 
+    def safest(self) -> Result | None:
+        """The best variant that computes what the original does, for the case that the others fail on new data."""
+        return next((r for r in self.contenders(len(self._known)) if not changes(r)), None)
+
     def pick(self, results: list[Result]) -> Result:
-        """The fastest that meets the goal; the original when it meets it too and no other is surely faster."""
+        """The fastest that meets the goal, of several equally fast ones that which changes the model least.
+
+        The original, when it meets the goal too and no other is surely faster.
+        """
         best = min(results, key=self.rank)
+        far, ratio = self.rank(best)
+        equal = [r for r in results if self.rank(r)[0] <= far and self.rank(r)[1] <= (1 + EQUAL) * ratio]
+        best = min(equal, key=lambda r: (changes(r), self.rank(r)), default=best)
         original = next((r for r in results if r.is_baseline), None)
         if original and self.rank(original)[0] <= self.rank(best)[0] and best.verdict != "faster":
             return original

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ..results import Result
@@ -32,18 +34,28 @@ class Sampler:
         self._study = optuna.create_study(directions=["minimize", "minimize"],
                                           sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=0))
 
-    def ask(self) -> Point | None:
-        """The next point, which is then no longer left; None when all were named or tried."""
-        if not self._left:
+    @property
+    def left(self) -> list[Point]:
+        """Points that were neither named nor tried, in their first order."""
+        return list(self._left)
+
+    def ask(self, allowed: Collection[Point] | None = None) -> Point | None:
+        """The next point, which is then no longer left; None when all were named or tried.
+
+        Args:
+            allowed: points to choose from; None for all that are left.
+        """
+        left = [p for p in self._left if allowed is None or p in allowed]
+        if not left:
             return None
         for _ in range(ASKS):
             trial = self._study.ask(self._space)
             point = Point(trial.params["route"], trial.params["threads"], trial.params["option"])
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-            if point in self._left:
+            if point in left:
                 break
         else:
-            point = next(iter(self._left))
+            point = left[0]
         del self._left[point]
         return point
 

@@ -36,12 +36,15 @@ class Space:
         aim: what mixed precision must meet; None takes it from the goal, without labels.
         fingerprint: of the machine that will run the recipes; None for this one.
         only: names of routes; None for all that are known.
+        training: whether there are samples to train on.
     """
 
     def __init__(self, model: Model, goal: Goal, *, aim: Aim | None = None, fingerprint: dict[str, Any] | None = None,
-                 only: Iterable[str] | None = None) -> None:
+                 only: Iterable[str] | None = None, training: bool = False) -> None:
         self.model, self.goal = model, goal
         self._machine = fingerprint or environment.fingerprint()
+        self._training = training
+        self._open = not all(s.is_static for s in model.inputs)
         names = {r.name for r in registry.RUNTIMES}
         for name in goal.runtimes:
             if name not in names:
@@ -54,6 +57,11 @@ class Space:
                 self.add(route)
         most = goal.threads or self._machine.get("physical_cores") or environment.physical_threads()
         self.threads = sorted({1, most, *(2**i for i in range(1, 8) if 2**i < most)}, reverse=True)
+
+    @property
+    def isa(self) -> tuple[str, ...]:
+        """What the processor that runs the trials can do."""
+        return tuple(self._machine.get("isa") or ())
 
     def add(self, route: Route) -> bool:
         """Takes a route in if it can run; remembers why not."""
@@ -69,6 +77,9 @@ class Space:
             return f"no adapter for {route.runtime} here"
         if self.goal.runtimes and route.runtime not in self.goal.runtimes:
             return "the goal does not allow this runtime"
+        names = [s if isinstance(s, str) else s[0] for s in route.steps]
+        if not self._training and any(passes.get(n).needs_training for n in names):
+            return "there are no training samples"
         try:
             recipe = self._recipe(route, self.goal.threads or 1, {})
         except InputError as error:
@@ -91,7 +102,10 @@ class Space:
         return ModelFormat(final).value
 
     def _recipe(self, route: Route, threads: int, option: dict[str, Any]) -> Recipe:
-        made = recipes.make(*route.steps, runtime=route.runtime, runtime_settings={**route.settings, **option},
+        settings = {**route.settings, **option}
+        if not self._open:
+            settings.pop("fixed_shapes", None)  # they are fixed anyway: no second recipe for the same thing
+        made = recipes.make(*route.steps, runtime=route.runtime, runtime_settings=settings,
                             threads=threads, batch=self.goal.batch)
         return complete(self.model, made)
 

@@ -1,15 +1,15 @@
-"""The search: baseline, then the strong known recipes, then sampling around the front; anytime, resumable.
+"""The search: baseline, then what promises most for the seconds it takes; anytime, resumable.
 
-Cheap screening decides who earns a full measurement. Everything it measures is in the study, so a second call
-repeats nothing. The last contenders are measured again, interleaved, on samples that the search did not use.
+Cheap screening decides who earns a full measurement, side by side. Everything it measures is in the study, so a
+second call repeats nothing. The last contenders are measured again, interleaved, on samples that the search did not
+use.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..model import Model
 from ..results import Result
 from ..study import Study
 from . import sampling
+from .expect import TRIAL_S, Expectation
 from .goal import Goal
 from .labs import Delivery, Lab, LocalLab, Order
 from .outcome import Attempt, Outcome, Trial
@@ -30,8 +31,12 @@ from .space import Point, Space
 from .split import halves
 from .terms import MINUTES
 
-CONTENDERS = 3
-FINAL_SHARE, MOST_FINAL_SHARE = 0.2, 0.5  # of the budget are kept for the last, interleaved measurement
+CONTENDERS, SEMIFINALISTS = 3, 5
+FINAL_SHARE, MOST_FINAL_SHARE = 0.15, 0.4  # of the budget are kept for the last, interleaved measurement
+FULL_SHARE = 0.1  # most of the budget that is kept for the full measurement before it
+LEAST_GAIN = 0.002  # a search ends when nothing left is expected to bring even 0.2 %
+SAMPLE_S = 12.0  # what a trial that only the sampler wants may take
+SAMPLED = 4  # each so many trials one comes from the sampler, in case what is known does not hold here
 _LOADS = 1.5  # the last measurement loads every contender anew: that takes longer than the baseline's first trial
 
 
@@ -114,17 +119,20 @@ class Search:
         self._labels = dataset.evaluation.labels is not None
         self._labelled_calibration = side is not None and side.labels is not None
         self.goal = goal.with_default(self._labels)
-        self._options = {"only": only, "fingerprint": fingerprint}
+        self._options = {"only": only, "fingerprint": fingerprint, "training": dataset.read_training is not None}
         self.model, self.seed, self.budget_s, self.calls, self.cancel = model, seed, budget_s, calls, cancel
         self.space = Space(model, self.goal, aim=self._aim(None), **self._options)
         self.ranking = Ranking(self.goal, self.space.form)
         self.trials: list[Trial] = []
         self._deadline, self._first_s = threading.Event(), 0.0
-        self._promising: deque[Point] = deque()
+        self._begun: dict[tuple, float] = {}  # recipes -> when their order began
+        self._screened: set[str] = set()  # keys of recipes
+        self._asked = 0
         full = replace(Plan.default(), seed=seed)
         self.full = replace(full, max_s=min(full.max_s, max(1.0, budget_s / 20)))
         self.screen = replace(self.full, rounds_min=min(8, self.full.rounds_min), max_s=min(1.5, self.full.max_s),
-                              target=0.08, warmup_max_s=min(1.5, self.full.warmup_max_s), fidelity_samples=256)
+                              target=0.08, warmup_max_s=min(1.5, self.full.warmup_max_s),
+                              fidelity_max_s=min(1.5, self.full.fidelity_max_s))
 
     @property
     def elapsed_s(self) -> float:
@@ -137,6 +145,7 @@ class Search:
         try:
             self._measure_baseline(lab)
             self._explore(lab)
+            self._narrow(lab)
             self._deadline.set()
             return self._finish(lab, fresh)
         finally:
@@ -181,13 +190,17 @@ class Search:
         self._note("the original, to compare with", found, reused)
 
     def _explore(self, lab: Lab) -> None:
-        """Keeps the lab's slots busy until nothing is left or the time is up."""
+        """Keeps the lab's slots busy until nothing promises anything or the time is up."""
         points = self.space.points()
         self._sampler = sampling.Sampler(points, self.seed)
-        waiting, running = self._points(points), 0
+        self._expected = Expectation(self.space)
+        for point in points:
+            if self.space.recipe(point).key == self._base.key:
+                self._learn(point, self.ranking.baseline)
+        running = 0
         while True:
             while running < lab.slots and not self._deadline.is_set():
-                order = self._next(lab, waiting)
+                order = self._next(lab)
                 if order is None:
                     break
                 self._begin(lab, order, self._deadline)
@@ -199,23 +212,10 @@ class Search:
             if self.elapsed_s > self._search_until():
                 self._deadline.set()
 
-    def _points(self, points: list[Point]) -> Iterator[tuple[Point, str]]:
-        """Each route once, with the best known settings; then what the sampler names."""
-        seen = set()
-        for point in points:
-            if point.route not in seen:
-                seen.add(point.route)
-                self._sampler.tell(point, None, self.goal)
-                yield point, self.space.routes[point.route].why
-        while (point := self._sampler.ask()) is not None:
-            yield point, f"near the front: {self.space.routes[point.route].why}"
-
-    def _next(self, lab: Lab, waiting: Iterator[tuple[Point, str]]) -> Order | None:
+    def _next(self, lab: Lab) -> Order | None:
         """The next order; what the study holds already is told on the way and not ordered again."""
-        if self._promising:
-            point = self._promising.popleft()
-            return Order((self.space.recipe(point),), self.full, "may be the new best: measured longer", "full", point)
-        for point, why in waiting:
+        while (chosen := self._choose()) is not None:
+            point, why = chosen
             recipe = self.space.recipe(point)
             if recipe.key == self._base.key:
                 continue
@@ -228,27 +228,58 @@ class Search:
                 return None
         return None
 
+    def _choose(self) -> tuple[Point, str] | None:
+        """The point that promises most for its seconds, of those that still fit into the time; sometimes a sample."""
+        until = self._search_until() - min(self.full.max_s + TRIAL_S, FULL_SHARE * self.budget_s) - self.elapsed_s
+        best = self.ranking.best
+        bets = self._expected.bets(self._sampler.left, best.ratio if best and best.ratio else 1.0)
+        bets = [b for b in bets if b.seconds <= until]
+        if not bets or max(b.gain for b in bets) < LEAST_GAIN:
+            return None
+        self._asked += 1
+        if self._asked % SAMPLED == 0:
+            quick = {b.point for b in bets if b.gain > 0 and b.seconds <= SAMPLE_S}
+            point = self._sampler.ask(quick)
+            if point is not None:
+                return point, f"near the front: {self.space.routes[point.route].why}"
+        self._sampler.tell(bets[0].point, None, self.goal)
+        return bets[0].point, self.space.routes[bets[0].point.route].why
+
+    def _narrow(self, lab: Lab) -> None:
+        """Measures those that may be the best side by side, for longer, on the samples of the search."""
+        chosen = self.ranking.close(SEMIFINALISTS)
+        if len(chosen) < 2 or not self._screened & {r.recipe.key for r in chosen} or self._deadline.is_set():
+            return
+        recipes = tuple(r.recipe for r in chosen)
+        self._begin(lab, Order(recipes, self.full, "may be the best: measured longer, side by side", "full"),
+                    self._deadline)
+        self._take(lab.wait())
+
     def _begin(self, lab: Lab, order: Order, cancel: threading.Event) -> None:
         left = max(0.0, self.budget_s - self.elapsed_s)
+        self._begun[order.recipes] = self._clock()
         self.calls.attempt(Attempt(order.recipes[-1], order.why, order.stage, left))
         lab.start(order, cancel)
 
     def _take(self, delivery: Delivery) -> None:
         order = delivery.order
-        key = order.recipes[0].key
-        result = next((r for r in delivery.results if r.recipe.key == key), None)
-        if result is None:
-            return
-        if finished(result):
-            self._learn(order.point, result)
-            if order.stage == "screen" and self.ranking.promising(result):
-                self._promising.append(order.point)
-        self._note(order.why, result)
+        found = {r.recipe.key: r for r in delivery.results}
+        for result in (found[r.key] for r in order.recipes if r.key in found):
+            if order.point is not None and finished(result):
+                self._expected.took(order.point, self._clock() - self._begun[order.recipes])
+                self._learn(order.point, result)
+            if order.stage == "screen":
+                self._screened.add(result.recipe.key)
+            if result.recipe.key in self._screened:
+                self._note(order.why, result)
+            elif self.ranking.take(result):
+                self.calls.best(result)
 
     def _learn(self, point: Point, result: Result) -> None:
+        wrong = result.status == "ok" and self.ranking.answers_wrong(result)
         self._sampler.tell(point, result, self.goal)
-        lost = result.status != "ok" or self.ranking.answers_wrong(result)
-        if lost and point.option == 0:
+        self._expected.tell(point, result, not wrong)
+        if (wrong or result.status != "ok") and point.option == 0:
             self._sampler.drop(point.route)
 
     def _note(self, why: str, result: Result, reused: bool = False) -> None:
@@ -262,6 +293,8 @@ class Search:
     def _finish(self, lab: Lab, fresh: bool) -> Outcome:
         """Measures the contenders side by side on fresh samples; only this is reported. A cancel skips it."""
         chosen = self.ranking.contenders(CONTENDERS)
+        safe = self.ranking.safest()
+        chosen += [safe] if safe is not None and safe not in chosen else []
         results: list[Result] = []
         if not self.cancel.is_set():
             left = max(2.0, self.budget_s - self.elapsed_s)
