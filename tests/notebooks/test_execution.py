@@ -7,6 +7,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from workbench.search import split
+from workbench.study import Study
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 LIMIT_S = 420  # of one notebook on a busy machine; quick settings need a tenth
@@ -34,3 +37,10 @@ def test_notebook_runs_top_to_bottom(path, place):
     assert not seen, f"an output holds a path of this machine: {seen[0]}"
     errors = [text for text in told if re.search(r"wb-failed|Traceback|unexpected \w+Error", text)]
     assert not errors, errors[0][:500]
+    assert failures(place) == [], "a recipe of the notebook does not run"
+
+
+def failures(place):
+    """Why variants in the studies failed; a search may try what does not run."""
+    results = [r for path in (place / "studies").glob("*.sqlite") for r in Study(path).results()]
+    return [r.reason for r in results if r.status == "failed" and split.role(r.data_sha256)[1] == ""]

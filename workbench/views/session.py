@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -226,7 +227,7 @@ class Session:
     def _export(self, chosen: Result, folder: Path) -> None:
         try:
             bundle.write(chosen, self.engine.model, folder, self.engine.study)
-            line, bad = f"bundle written: {folder}", False
+            line, bad = f"bundle written: {os.path.relpath(folder)}", False
         except WorkbenchError as error:
             line, bad = str(error), True
         except Exception as error:  # a defect must show in the bar, not die with the thread
