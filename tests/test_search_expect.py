@@ -1,18 +1,23 @@
 """What the search expects before and after trials, and whom it picks of equally fast ones. Nothing is timed here."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.pass_parts import conv_net
 from tests.test_search import measured
-from workbench import bundled
+from workbench import bundled, datasets
 from workbench import model as models
 from workbench import recipe as recipes
+from workbench.chain import complete
+from workbench.recipe import Recipe
 from workbench.search import Goal
 from workbench.search.expect import TRIAL_S, Expectation
-from workbench.search.ranking import Ranking
+from workbench.search.labs import Delivery
+from workbench.search.ranking import Ranking, changes
 from workbench.search.space import Point, Space
+from workbench.search.tuner import Calls, Search
 
 OLD = {"isa": ["avx2"], "physical_cores": 2}
 VNNI = {"isa": ["avx2", "avx512f", "avx512_vnni"], "physical_cores": 2}
@@ -89,6 +94,19 @@ def test_passes_whose_answers_were_wrong_promise_nothing(space):
     assert gain[point("litert int8 half")] < 0.3 * fine[point("litert int8 half")]  # quantizing on top heals nothing
 
 
+def test_a_pass_that_does_not_suit_the_model_is_not_tried_on_the_way_to_another(space):
+    expected, place = Expectation(space), point("onnxruntime fused int8 dynamic")
+    failed = replace(measured(), status="failed", ratio=None, recipe=space.recipe(place),
+                     reason="fuse transformer: no pattern of a transformer was found")
+    expected.tell(place, failed, False)
+    gain = gains(expected, space, 0.5)
+    assert gain[point("onnxruntime fused")] == 0 < gain[point("onnxruntime int8 dynamic")]
+
+
+def test_only_a_quantized_file_goes_back_to_float(space):
+    assert space.ruled_out["onnxruntime dequantized"] == "the original is not quantized"
+
+
 def test_what_is_built_costs_no_second_time(space):
     expected = told(space, (point("litert narrower"), 0.1, True))
     assert expected.seconds(point("litert narrower", 1)) == pytest.approx(TRIAL_S)
@@ -132,3 +150,65 @@ def test_of_equally_fast_ones_the_least_changed_is_picked():
     for result in (trained, small, replace(plain, ratio=0.5)):
         ranking.take(result)
     assert ranking.safest().run_id == "f"
+
+
+class Made:
+    """A lab with latencies by rule: what a route's runtime and techniques make of them, on a clock of its own."""
+
+    def __init__(self, space):
+        self.now, self.orders, self.space = 0.0, [], space
+        self.baseline = complete(space.model, Recipe())
+        self._by_key = {space.recipe(p).key: p for p in space.points()}
+
+    def find(self, recipe):
+        return None
+
+    def start(self, order, cancel):
+        self.orders.append(order)
+
+    def wait(self):
+        order = self.orders[-1]
+        self.now += 60.0 if any("narrower" in self._traits(r) for r in order.recipes) else 3.0
+        return Delivery(order, [self._result(r) for r in order.recipes])
+
+    slots = 1
+
+    def _traits(self, recipe):
+        place = self._by_key.get(recipe.key)
+        return self.space.routes[place.route].traits if place else ()
+
+    def _result(self, recipe):
+        speed = {"litert": 0.1, "onnxruntime": 0.2, "openvino": 0.4}.get(recipe.runtime, 1.0)
+        ratio = speed * (0.5 if "int8" in self._traits(recipe) else 1.0) * (0.4 if "narrower" in self._traits(
+            recipe) else 1.0) * (1.0 if recipe.threads == 1 else 1.1)
+        base = recipe.key == self.baseline.key
+        return replace(measured(ratio=1.0 if base else ratio), recipe=recipe, is_baseline=base, stopped="narrow",
+                       median_s=1e-3 * ratio, ratio_interval=(0.97 * ratio, 1.03 * ratio), verdict="faster",
+                       run_id=f"{recipe.key}{len(self.orders)}")
+
+
+def searched(budget_s):
+    labs, data = [], datasets.load("mlp", bundled.model("mlp"))
+    search = Search(bundled.model("mlp"), data, Goal(max_drop=1.0), budget_s, 0, Calls(), threading.Event(),
+                    clock=lambda: labs[0].now if labs else 0.0, fingerprint=OLD)
+    labs.append(Made(search.space))
+    return search.run(labs[0]), labs[0]
+
+
+def test_training_is_tried_where_it_fits_into_the_time():
+    short, lab = searched(60.0)
+    assert not any("narrower" in lab._traits(r) for o in lab.orders for r in o.recipes)
+    assert short.best.recipe.runtime == "litert" and short.best.ratio == pytest.approx(0.05)
+    long, lab = searched(400.0)
+    assert {"narrower", "int8"} <= set(lab._traits(long.best.recipe)) and long.seconds <= 460
+
+
+def test_the_last_measurement_holds_the_best_variant_that_changes_no_answer():
+    found, lab = searched(400.0)
+    assert lab.orders[-1].stage == "final" and any(not changes(r) and not r.is_baseline for r in found.contenders)
+
+
+def test_screening_goes_to_the_runtime_that_won():
+    _, lab = searched(400.0)
+    tried = [o.recipes[0].runtime for o in lab.orders if o.stage == "screen"]
+    assert tried[:12].count("litert") > max(tried[:12].count("onnxruntime"), tried[:12].count("openvino"))

@@ -24,6 +24,7 @@ PASSES: tuple[tuple[str, str, str], ...] = (
     ("keras-pcqat", "keras_pcqat", "KerasPcqat"),
     ("onnx-convert", "onnx_convert", "OnnxConvert"),
     ("onnx-normalize", "onnx_normalize", "OnnxNormalize"),
+    ("onnx-dequantize", "onnx_dequantize", "OnnxDequantize"),
     ("onnx-simplify", "onnx_simplify", "OnnxSimplify"),
     ("onnx-freeze-shapes", "onnx_freeze_shapes", "OnnxFreezeShapes"),
     ("onnx-fold-constants", "onnx_fold_constants", "OnnxFoldConstants"),

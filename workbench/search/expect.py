@@ -56,6 +56,7 @@ class Expectation:
         self._most = max(space.threads)
         self._seen: dict[Point, float] = {}
         self._answers: dict[tuple, bool] = {}  # passes -> whether the goal's accuracy was met
+        self._failed: set[tuple] = set()  # chains of passes whose last one does not suit the model
         self._built: set[tuple] = set()
         self._slow = 1.0
         self._median_s: float | None = None
@@ -65,10 +66,14 @@ class Expectation:
 
         Args:
             point: where.
-            result: what came out; a failure teaches only that its passes are done with.
+            result: what came out; a pass that failed fails on every runtime.
             right: whether its answers meet the goal.
         """
-        self.built(self._steps(point))
+        steps = self._steps(point)
+        if result.status == "failed":
+            self._failed |= {steps[:n] for n, s in enumerate(steps, 1)
+                             if result.reason.startswith(f"{passes.get(s.name).title}:")}
+        self.built(steps)
         if result.status != "ok" or not result.ratio:
             return
         self._seen[point] = math.log(result.ratio)
@@ -118,7 +123,10 @@ class Expectation:
         return self._space.routes[point.route]
 
     def _chance(self, point: Point) -> float:
-        steps = _lossy(self._steps(point))
+        whole = self._steps(point)
+        if any(whole[:len(failed)] == failed for failed in self._failed):
+            return 0.0
+        steps = _lossy(whole)
         if steps in self._answers:
             return float(self._answers[steps])
         chance = WORKS * math.prod(TRAITS[t].chance for t in self._route(point).traits)

@@ -26,7 +26,7 @@ class Trait(NamedTuple):
 # INT8 halves the time where the processor sums 8-bit products (VNNI, Arm dot product), and brings little without.
 TRAITS = {
     "int8": Trait(0.95, 0.3, 0.6), "int8 mixed": Trait(0.95, 0.25, 0.85), "int8 dynamic": Trait(1.05, 0.3, 0.8),
-    "fused": Trait(0.9, 0.15, 1.0), "simplified": Trait(1.0, 0.04, 1.0), "bf16": Trait(0.7, 0.2, 0.7),
+    "dequantized": Trait(0.85, 0.25, 0.95), "fused": Trait(0.9, 0.15, 0.7), "simplified": Trait(1.0, 0.04, 1.0), "bf16": Trait(0.7, 0.2, 0.7),
     "clipped": Trait(1.0, 0.03, 0.7), "symmetric": Trait(1.0, 0.1, 0.7), "compressed": Trait(1.1, 0.2, 0.95),
     "original": Trait(1.0, 0.02, 1.0), "narrower": Trait(0.7, 0.2, 0.6), "half": Trait(0.55, 0.25, 0.35),
 }
@@ -35,7 +35,7 @@ DOT_RATIO = 0.45
 # Seconds that a pass takes where it was not made before: order of magnitude, corrected by what the first ones took.
 COSTS = {"onnx-convert": 6.0, "tflite-convert": 2.0, "tflite-int8": 3.0, "tflite-float16": 2.0,
          "tflite-dynamic-range": 2.0, "onnx-int8-static": 8.0, "onnx-int8-dynamic": 2.0, "onnx-int8-mixed": 40.0,
-         "onnx-fuse-transformer": 4.0, "onnx-simplify": 2.0, "keras-prune-structured": 60.0}
+         "onnx-fuse-transformer": 4.0, "onnx-simplify": 2.0, "onnx-dequantize": 4.0, "keras-prune-structured": 60.0}
 OPEN_COST = {"tensorflow": 8.0, "torch": 4.0}  # a worker's import; the others need about a second
 
 
@@ -128,6 +128,8 @@ def known(natural: str, aim: Aim) -> tuple[Route, ...]:
               "onnxruntime", {}, ("simplified",)),
         Route("openvino simplified", "constants folded before the runtime sees them", ("onnx-simplify",),
               "openvino", f32, ("simplified",)),
+        *(Route(f"{runtime} dequantized", "what was quantized dynamically, in float again", ("onnx-dequantize",), runtime,
+                settings, ("dequantized",)) for runtime, settings in (("onnxruntime", {}), ("openvino", f32))),
         Route("openvino bf16", "half the bytes, where the CPU has bfloat16", (), "openvino",
               {**f32, "precision": "bf16"}, ("bf16",)),
         Route("litert dynamic range", "INT8 weights, float activations", ("tflite-dynamic-range",), "litert", {},

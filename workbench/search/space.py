@@ -80,6 +80,8 @@ class Space:
         names = [s if isinstance(s, str) else s[0] for s in route.steps]
         if not self._training and any(passes.get(n).needs_training for n in names):
             return "there are no training samples"
+        if "onnx-dequantize" in names and self.model.format != ModelFormat.ONNX:
+            return "the original is not quantized"
         try:
             recipe = self._recipe(route, self.goal.threads or 1, {})
         except InputError as error:
