@@ -9,6 +9,10 @@ class WorkbenchError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(str(message).split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [str(self)]
+
 
 class InputError(WorkbenchError):
     """A model, data set, recipe or argument cannot be used as given."""

@@ -121,6 +121,19 @@ def test_views_of_one_study_show_the_same_variant(tmp_path):
     assert "my name" in [r["name"] for r in views[0].table.rows]
 
 
+def test_a_wrong_path_in_a_cell_is_one_line(capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        shell.run_cell("import workbench as wb\nwb.bench('no-such.onnx')")
+        told = capsys.readouterr().out.strip()
+    finally:
+        InteractiveShell.clear_instance()
+    assert "no-such.onnx" in told and "Traceback" not in told and "\n" not in told
+
+
 # --- figures ------------------------------------------------------------------------------------------------------
 
 
