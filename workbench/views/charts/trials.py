@@ -42,7 +42,7 @@ def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
         made.add_scatter(
             x=[t.elapsed_s for t in some], y=y, mode="markers", ids=[t.result.recipe.key for t in some],
             marker=dict(color=theme.color(precision), size=9,
-                        symbol=[theme.shape(t.result.recipe.runtime) + "-open" * bool(t.unmet) for t in some]),
+                        symbol=[theme.shape(t.result.recipe.runtime) + ("-open" if _misses(t) else "") for t in some]),
             error_y=intervals([1e3 * (t.result.interval_s or (t.result.median_s,) * 2)[0] for t in some], y,
                               [1e3 * (t.result.interval_s or (t.result.median_s,) * 2)[1] for t in some]),
             customdata=[[escape(t.result.recipe.label), escape("; ".join([t.why, *t.unmet.values()]))] for t in some],
@@ -65,6 +65,10 @@ def progress(trials: Sequence[Trial], is_random: bool = False) -> go.Figure:
     made.update_layout(xaxis=dict(range=[0, 1.02 * most + 1]), yaxis=dict(range=[low, high]))
     made.layout.yaxis.tickvals, made.layout.yaxis.ticktext = log_ticks(10**low, 10**high)
     return watermark(made, is_random)
+
+
+def _misses(trial: Trial) -> bool:
+    return bool(trial.unmet) and not trial.result.is_baseline
 
 
 def scaling(lines: Mapping[str, Sequence[Result]], over: str, title: str, subtitle: str, *,
