@@ -51,6 +51,7 @@ def open(model: Any = None, data: Any = None, study: Any = None) -> Dashboard:
     if key in _OPEN:
         earlier = _OPEN.pop(key)
         if earlier.session.busy and earlier.asked == _asked(opened):
+            opened.engine.close()
             return _OPEN.setdefault(key, earlier)
         earlier.close()
     _OPEN[key] = Dashboard(opened, error=error, waiting=waiting)

@@ -53,13 +53,14 @@ def bench(model: Any = None, data: Any = None, study: Any = None) -> Bench:
         WorkbenchError: one of them cannot be used; one line that says what to do.
     """
     opened = opening.open_engine(model, data, study)
-    key, earlier = f"{opened.engine.study.path} {opened.engine.model.sha256}", None
-    if key in _open:
-        earlier = _open.pop(key)
-        if earlier.dataset.sha256 != opened.engine.dataset.sha256:
-            earlier.close()
-            earlier = None
-    _open[key] = earlier or Bench(opened)
+    key = f"{opened.engine.study.path} {opened.engine.model.sha256}"
+    earlier = _open.get(key)
+    if earlier is not None and earlier.dataset.sha256 == opened.engine.dataset.sha256:
+        opened.engine.close()
+        return earlier
+    if earlier is not None:
+        earlier.close()
+    _open[key] = Bench(opened)
     return _open[key]
 
 
