@@ -138,7 +138,8 @@ def nodes(found: TimeSpent) -> str:
     limit = "<th>of its limit</th>" if roof else "<th></th>"
     shares = f"<p>By operator: {panes.escape(made.operators())}</p>"
     return (f"<div class='wb-pane'><p>{panes.escape(found.sentence)}</p>{shares}{told}"
-            "<table class='wb-nodes'><thead><tr><th></th><th>operator</th><th>node</th><th>median</th><th>5 to 95 % of runs</th><th>share</th>"
+            "<table class='wb-nodes'><thead><tr><th></th>"
+            "<th>operator</th><th>node</th><th>median</th><th>5 to 95 % of runs</th><th>share</th>"
             f"{limit}</tr></thead><tbody>{rows}</tbody></table></div>")
 
 
