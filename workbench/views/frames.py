@@ -6,11 +6,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from .. import passes as pass_registry
-from ..recipe import Recipe
+from ..recipe import Recipe, Step
 from ..results import Result
 from ..runtimes import registry
 from .choices import pass_title
@@ -128,9 +129,14 @@ class Row(NamedTuple):
 
 def precision_of(recipe: Recipe) -> str:
     """Precision that a recipe's passes ensure, with 'mixed' where some nodes stay in float on purpose."""
-    tags = {tag for step in recipe.steps for tag in pass_registry.get(step.name).ensures}
-    tags |= {"mixed" for step in recipe.steps if step.name.endswith("-mixed")}
-    tags |= {"int4" for step in recipe.steps if getattr(step.settings, "bits", 0) == 4}
+    return _precision(recipe.steps)
+
+
+@lru_cache(maxsize=4096)  # a study of thousands of results repeats few chains of passes
+def _precision(steps: tuple[Step, ...]) -> str:
+    tags = {tag for step in steps for tag in pass_registry.get(step.name).ensures}
+    tags |= {"mixed" for step in steps if step.name.endswith("-mixed")}
+    tags |= {"int4" for step in steps if getattr(step.settings, "bits", 0) == 4}
     for name in ("mixed", "int4", "int8", "float16"):
         if name in tags:
             return name
@@ -139,7 +145,7 @@ def precision_of(recipe: Recipe) -> str:
 
 def name_of(recipe: Recipe, usual_threads: int = 0) -> str:
     """'INT8 static on LiteRT, 1 thread': what was done, then where it runs, then what differs from the usual."""
-    shown = [pass_title(s.name) for s in recipe.steps if pass_registry.get(s.name).group != "convert"]
+    shown = _titles(recipe.steps)
     runtime = registry.info(recipe.runtime).title if recipe.runtime else "default runtime"
     mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
     where = f"{runtime} ({mode})" if mode else runtime
@@ -150,7 +156,7 @@ def name_of(recipe: Recipe, usual_threads: int = 0) -> str:
 
 def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
     """'LiteRT INT8 static': the same as :func:`name_of` where room is short."""
-    shown = [_lower(pass_title(s.name)) for s in recipe.steps if pass_registry.get(s.name).group != "convert"]
+    shown = [_lower(title) for title in _titles(recipe.steps)]
     runtime = short_runtime(recipe.runtime) if recipe.runtime else "default"
     mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
     device = "" if recipe.device == "cpu" else recipe.device.upper()
@@ -159,6 +165,11 @@ def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
     parts = (runtime, mode, " + ".join(shown) or ("" if mode else "float32"),
              _threads(recipe.threads, usual_threads), device)
     return " ".join(part for part in parts if part)
+
+
+@lru_cache(maxsize=4096)
+def _titles(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    return tuple(pass_title(s.name) for s in steps if pass_registry.get(s.name).group != "convert")
 
 
 def short_runtime(name: str) -> str:
