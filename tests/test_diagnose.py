@@ -255,3 +255,12 @@ def test_every_cause_is_named_here():
                                          ("com.microsoft.QLinearConv", True), ("aten::to", False), ("Relu", False)])
 def test_operators_are_sorted_by_kind(op, compute):
     assert diagnose.is_compute(op) == compute
+
+
+@pytest.mark.parametrize("steps,what", [(["keras-prune-magnitude"], "zeros"), (["keras-cluster"], "shared weights")])
+def test_zeros_and_shared_weights_make_no_dense_kernel_faster(steps, what):
+    case = result(*steps, runtime="litert", verdict="undecided", compressed_bytes=240_000)
+    found = diagnose.diagnose(case, replace(BASELINE, compressed_bytes=850_000))
+    cause = next(c for c in found.causes if c.id == "dense-zeros")
+    assert what in cause.evidence and "240 kB, 850 kB before" in cause.evidence and "structured" in cause.advice
+    assert "dense-zeros" not in ids(diagnose.diagnose(result(), BASELINE))

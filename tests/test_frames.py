@@ -12,6 +12,7 @@ from workbench import recipe as recipes
 from workbench.errors import InputError
 from workbench.runtimes import registry
 from workbench.views import choices, figures, frames, labels, panes, sentences, theme
+from workbench.views.widgets import table
 
 from .view_parts import BASE, LITERT_INT8, ORT, ORT_INT8, fidelity, result
 
@@ -332,3 +333,14 @@ def test_processor_in_a_few_words():
     line = panes.cpu_line({"cpu_model": "AMD EPYC 7B13 64-Core Processor", "usable_cores": 2, "isa": ["avx2", "fma"]})
     assert line == "EPYC 7B13, 2 cores, AVX2"
     assert "VNNI" in panes.cpu_line({"cpu_model": "Intel(R) Xeon(R) CPU @ 2.20GHz", "isa": ["avx2", "avx512_vnni"]})
+
+
+def test_the_size_of_the_download_stands_beside_the_latency():
+    pruned = dataclasses.replace(FAST, size_bytes=900_000, compressed_bytes=250_000)
+    found = shown(BASELINE, pruned)
+    row = next(r for r in frames.rows([BASELINE, pruned], found) if r.key == LITERT_INT8.key)
+    drawn = table.row(row, found)
+    assert (drawn["cells"]["size"], drawn["cells"]["packed"]) == ("900 kB", "250 kB")
+    assert [c["id"] for c in table.columns(found)][-2:] == ["size", "packed"]
+    assert "900 kB on disk, 250 kB compressed" in figures.hover_text(found.point(LITERT_INT8.key), found)
+    assert "900 kB, 250 kB" in panes.timing(pruned, BASELINE)

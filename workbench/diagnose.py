@@ -82,7 +82,7 @@ class Case:
     @property
     def is_int8(self) -> bool:
         """Whether a pass made INT8 out of it."""
-        return any("int8" in n or "dynamic-range" in n or "int16x8" in n for n in self.pass_names)
+        return any("int8" in n or "dynamic-range" in n or "int16x8" in n or "qat" in n for n in self.pass_names)
 
     @cached_property
     def operators(self) -> Counter:
@@ -310,6 +310,19 @@ def reference_kernels(case: Case) -> Cause | None:
                  "choose another runtime for this model, or replace the operator", share)
 
 
+def dense_zeros(case: Case) -> Cause | None:
+    """Zeros and shared weights, which dense kernels compute with like any other numbers."""
+    done = {tag for name in case.pass_names for tag in passes.get(name).ensures} & {"sparse", "clustered"}
+    if not done or case.is_int8:
+        return None
+    what, size = "zeros" if "sparse" in done else "shared weights", case.result.compressed_bytes
+    before = f", {units.size(case.baseline.compressed_bytes)} before" if case.baseline.compressed_bytes else ""
+    told = f"; compressed the file is {units.size(size)}{before}" if size else ""
+    return Cause("dense-zeros", f"{what.capitalize()} save no work",
+                 f"dense kernels compute with {what} like with any other number{told}",
+                 "look at the size after compression, or remove whole filters (structured pruning)")
+
+
 def overhead(case: Case) -> Cause | None:
     """Time that passes between the nodes."""
     if case.profile is None or case.profile.sum_ratio > MOST:
@@ -323,7 +336,7 @@ def overhead(case: Case) -> Cause | None:
 
 CAUSES: tuple[Callable[[Case], Cause | None], ...] = (
     optimizations_off, qdq_unfused, float_nodes, dynamic_convolutions, conversions, fallback, no_int8_dot,
-    emulated_half, too_many_threads, work_too_small, memory_bound, reference_kernels, overhead)
+    emulated_half, too_many_threads, work_too_small, memory_bound, reference_kernels, overhead, dense_zeros)
 UNEXPLAINED = Cause("unexplained", "Unexplained", "none of the known causes shows in what was measured",
                     "profile the variant and compare it with the baseline's profile")
 

@@ -303,7 +303,8 @@ def hover_text(p: Point, shown: Tradeoff) -> str:
     else:
         lines.append(f"{shown.quality_name} {p.quality:.5f}")
     if p.size_bytes:
-        lines.append(units.size(p.size_bytes))
+        zipped = f", {units.size(p.compressed_bytes)} compressed" if p.compressed_bytes else ""
+        lines.append(f"{units.size(p.size_bytes)} on disk{zipped}")
     if p.standing == "tried":
         lines.append("tried while tuning: a short measurement")
     return "<br>".join(lines)

@@ -42,6 +42,7 @@ class Point(NamedTuple):
         standing: 'front', 'undecided' (behind the front, but the intervals do not prove it), 'dominated', or 'tried':
             screened by the automatic search, too short to stand on the front.
         live: still being measured.
+        compressed_bytes: the artefact as a download holds it.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Point(NamedTuple):
     is_baseline: bool
     standing: str = "front"
     live: bool = False
+    compressed_bytes: int = 0
 
 
 class Failure(NamedTuple):
@@ -125,6 +127,7 @@ class Row(NamedTuple):
     delta_interval: Interval | None
     size_bytes: int
     standing: str
+    compressed_bytes: int = 0
 
 
 def precision_of(recipe: Recipe) -> str:
@@ -298,7 +301,8 @@ def _with_known(partial: Result, stored: Result | None) -> Result:
     """A live result borrows the fidelity and size of its last good measurement: the artefact is the same."""
     if stored is None or stored.status != "ok":
         return partial
-    return replace(partial, fidelity=stored.fidelity, size_bytes=stored.size_bytes)
+    return replace(partial, fidelity=stored.fidelity, size_bytes=stored.size_bytes,
+                   compressed_bytes=stored.compressed_bytes)
 
 
 def _failure(r: Result, usual: int) -> Failure:
@@ -314,7 +318,8 @@ def _point(r: Result, live: bool, usual: int, reference: float | None) -> Point:
         precision=precision_of(r.recipe), runtime=r.recipe.runtime, latency_s=r.median_s,
         latency_interval_s=r.interval_s or (r.median_s, r.median_s), quality=quality, quality_interval=spread,
         speedup=None if r.is_baseline else r.speedup, speedup_interval=None if r.is_baseline else inverse,
-        verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live)
+        verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live,
+        compressed_bytes=r.compressed_bytes)
 
 
 def _reference(results: list[Result]) -> float | None:
@@ -347,7 +352,8 @@ def _row(r: Result | None, p: Point) -> Row:
     return Row(
         p.key, p.name, p.short, status, r.reason if r else "", p.precision,
         p.runtime, p.is_baseline, p.latency_s, p.speedup, p.speedup_interval, p.verdict, p.quality,
-        f.delta if compared else None, f.delta_interval if compared else None, p.size_bytes, p.standing)
+        f.delta if compared else None, f.delta_interval if compared else None, p.size_bytes, p.standing,
+        p.compressed_bytes)
 
 
 def _threads(n: int, usual: int) -> str:

@@ -47,6 +47,8 @@ def columns(shown: Tradeoff) -> list[dict[str, Any]]:
         third,
         {"id": "delta", "title": "", "label": "change in points"},
         {"id": "size", "title": "size", "hint": "The file on disk"},
+        {"id": "packed", "title": "zipped", "hint": "The file as a download holds it: what zeros and shared weights "
+                                                    "gain, which make no dense kernel faster"},
     ]
 
 
@@ -59,9 +61,9 @@ def row(r: Row, shown: Tradeoff) -> dict[str, Any]:
         "glyph": theme.VERDICT_GLYPHS.get(r.verdict, ""),
         "cells": {"median": units.duration(r.median_s), "speed": _speed(r), "interval": _interval(r),
                   "quality": _quality(r, shown), "delta": "" if r.delta is None else units.points(r.delta),
-                  "size": units.size(r.size_bytes) if r.size_bytes else "–"},
+                  "size": _size(r.size_bytes), "packed": _size(r.compressed_bytes)},
         "sort": {"name": r.short, "median": r.median_s, "speed": r.speedup, "quality": r.quality,
-                 "size": r.size_bytes or None},
+                 "size": r.size_bytes or None, "packed": r.compressed_bytes or None},
     }
 
 
@@ -75,6 +77,10 @@ def footnote(shown: Tradeoff) -> str:
 
 def _left_out(count: int) -> list[str]:
     return [f"{units.count(count)} slower variants are in the study only."] if count else []
+
+
+def _size(n_bytes: int) -> str:
+    return units.size(n_bytes) if n_bytes else "–"
 
 
 def _speed(r: Row) -> str:
