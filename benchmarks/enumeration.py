@@ -1,6 +1,6 @@
 """The search against trying everything, on a space small enough to enumerate, as a Markdown table.
 
-    python benchmarks/enumeration.py [--model transformer|mlp|cnn|FILE.onnx] [--seeds 5] [--seconds 3]
+    python benchmarks/enumeration.py [--model transformer|mlp|cnn|FILE.onnx] [--seeds 5] [--seconds 3] [--most 60]
         [--record table.json | --recorded table.json]
 
 Everything: each recipe beside the original with the full plan. The search: the same recipes, a quarter of that time, a
@@ -49,11 +49,11 @@ def fresh_cache(folder: Path) -> None:
     os.environ["WORKBENCH_CACHE"] = str(folder)
 
 
-def small(model, goal: Goal) -> Space:
+def small(model, goal: Goal, most: int = MOST) -> Space:
     """The best known routes, as many as give no more recipes than can be enumerated."""
     names: list[str] = []
     for name in Space(model, goal).routes:
-        if len(Space(model, goal, only=[*names, name]).points()) <= MOST:
+        if len(Space(model, goal, only=[*names, name]).points()) <= most:
             names.append(name)
     return Space(model, goal, only=names)
 
@@ -98,13 +98,14 @@ def main() -> None:
     parser.add_argument("--model", default="transformer")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="time limit of one full measurement (default 3)")
+    parser.add_argument("--most", type=int, default=MOST, help=f"most recipes to enumerate (default {MOST})")
     parser.add_argument("--record", metavar="FILE", help="writes the enumeration as JSON")
     parser.add_argument("--recorded", metavar="FILE", help="reads the enumeration instead of measuring it again")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         fresh_cache(Path(folder) / "all")
         model, data = opened(args.model, Path(folder))
-        space = small(model, Goal().with_default(data.evaluation.labels is not None))
+        space = small(model, Goal().with_default(data.evaluation.labels is not None), args.most)
         if args.recorded:
             table = json.loads(Path(args.recorded).read_text())
         else:
@@ -133,7 +134,8 @@ def compare(args: argparse.Namespace, space: Space, data, table: dict, folder: P
         share = f"{told.seconds:.0f} s, {told.seconds / spent:.0%}"
         print(f"| {seed} | {told.best.recipe.label} | {gaps[-1]:.3f} | {share} |", flush=True)
     if gaps:
-        print(f"\nmedian of {args.seeds} seeds: {statistics.median(gaps):.3f} of the best latency")
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+        print(f"\nmedian of {args.seeds} seeds: {statistics.median(gaps):.3f} of the best latency (load {load:.1f})")
 
 
 def gap(model, data, recommended, fastest: list, seconds: float) -> float:
