@@ -255,7 +255,8 @@ def _labels(shown: Tradeoff, view: View, axes: _Axes, selected: str, strip: tupl
     named = [p for p in shown.points if p.standing != "tried" or p.key == selected]
     order = sorted(named, key=lambda p: (p.key != selected, not p.is_baseline, p.standing != "front"))[:_TEXTS]
     size = view.font_size - 1
-    anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + 1, _label(p), p.standing != "dominated")
+    anchors = [labels.Anchor(*axes.pixel(p), axes.diameter(p) / 2 + (7 if p.key == selected else 1), _label(p),
+                             p.standing != "dominated", p.key == selected)  # the selected one has a ring
                for p in order]
     busy = [bar for p in order for bar in axes.bars(p)]
     point = shown.point(selected)

@@ -24,6 +24,7 @@ class Anchor(NamedTuple):
     radius: float
     text: str
     may_move: bool = True
+    bold: bool = False
 
 
 class Box(NamedTuple):
@@ -86,7 +87,7 @@ def text_width(text: str, font_size: float) -> float:
 
 def _candidates(a: Anchor, font_size: float) -> list[tuple[float, bool, Box]]:
     """(reluctance, far, box): right is liked best, then left, above, below, the corners, then rows further off."""
-    w, h = text_width(a.text, font_size), font_size * 1.3
+    w, h = text_width(a.text, font_size) * (1.08 if a.bold else 1), font_size * 1.3
     side, above, below = a.radius + GAP, a.y - a.radius - 1 - h, a.y + a.radius + 1
     near = [(a.x + side, a.y - h / 2), (a.x - side - w, a.y - h / 2), (a.x - w / 2, above), (a.x - w / 2, below),
             (a.x + 2, above), (a.x + 2, below), (a.x - 2 - w, above), (a.x - 2 - w, below)]
