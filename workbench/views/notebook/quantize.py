@@ -21,12 +21,12 @@ def rank(bench: Any, target: float = 0.0, **settings: Any) -> Work[sensitivity.R
 
     def show(found: sensitivity.Ranking):
         worst = found.rows[0]
-        line = (f"INT8 everywhere keeps a {found.metric} of {found.fidelity_all_int8:.4f}; '{worst.name}' "
-                f"({worst.op}) alone costs {worst.damage:.1e} of it.")
+        line = (f"INT8 everywhere costs {max(0.0, 1 - found.fidelity_all_int8):.1e} of the {found.metric}; "
+                f"'{worst.name}' ({worst.op}) alone {worst.damage:.1e}.")
         kept = [r for r in found.rows if r.kept_float]
         notes = []
         if target and found.fidelity_all_int8 >= found.target and not kept:
-            notes.append(f"The target of {found.target:g} is met without any float node.")
+            notes.append(f"The target of {found.target:g} is met without any float node: this model needs no mixture.")
         elif target:
             word = "met" if found.target_met else "not met"
             notes.append(f"{len(kept)} of {len(found.rows)} nodes stay in float: {found.metric} {found.fidelity:.4f}, "
