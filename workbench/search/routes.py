@@ -26,7 +26,8 @@ class Trait(NamedTuple):
 # INT8 halves the time where the processor sums 8-bit products (VNNI, Arm dot product), and brings little without.
 TRAITS = {
     "int8": Trait(0.95, 0.3, 0.6), "int8 mixed": Trait(0.95, 0.25, 0.85), "int8 dynamic": Trait(1.05, 0.3, 0.8),
-    "dequantized": Trait(0.85, 0.25, 0.95), "fused": Trait(0.9, 0.15, 0.7), "simplified": Trait(1.0, 0.04, 1.0), "bf16": Trait(0.7, 0.2, 0.7),
+    "dequantized": Trait(0.85, 0.25, 0.95), "fused": Trait(0.9, 0.15, 0.7),
+    "simplified": Trait(1.0, 0.04, 1.0), "bf16": Trait(0.7, 0.2, 0.7),
     "clipped": Trait(1.0, 0.03, 0.7), "symmetric": Trait(1.0, 0.1, 0.7), "compressed": Trait(1.1, 0.2, 0.95),
     "original": Trait(1.0, 0.02, 1.0), "narrower": Trait(0.7, 0.2, 0.6), "half": Trait(0.55, 0.25, 0.35),
 }
@@ -89,6 +90,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
 _STATIC = "onnx-int8-static"
 
 
+_F32 = {"precision": "f32", "fixed_shapes": True}
+_BOTH: tuple[tuple[str, dict[str, Any]], ...] = (("onnxruntime", {}), ("openvino", _F32))
+
+
 def known(natural: str, aim: Aim) -> tuple[Route, ...]:
     """Routes, the usual ones first. Which is tried when is decided by what a trial may bring and what it takes.
 
@@ -98,58 +103,61 @@ def known(natural: str, aim: Aim) -> tuple[Route, ...]:
         natural: the runtime that the original runs on.
         aim: what mixed precision must meet.
     """
-    f32 = {"precision": "f32", "fixed_shapes": True}
-    symmetric = (_STATIC, {"symmetric_activations": True})
+    return (*_usual(), *_less_usual(aim), *_others(natural), *_trained())
+
+
+def _usual() -> tuple[Route, ...]:
     return (
         Route("onnxruntime", "the default that most would pick", (), "onnxruntime"),
         Route("litert int8", "small kernels, made for INT8", ("tflite-int8",), "litert", {}, ("int8",)),
         Route("onnxruntime int8", "INT8 with calibration", (_STATIC,), "onnxruntime", {}, ("int8",)),
-        Route("openvino", "another compiler, float32", (), "openvino", f32),
-        Route("openvino int8", "INT8 with calibration, another compiler", (_STATIC,), "openvino", f32, ("int8",)),
+        Route("openvino", "another compiler, float32", (), "openvino", _F32),
+        Route("openvino int8", "INT8 with calibration, another compiler", (_STATIC,), "openvino", _F32, ("int8",)),
         Route("litert", "XNNPACK kernels, float32", (), "litert"),
         Route("onnxruntime fused", "attention and normalization as single operators", ("onnx-fuse-transformer",),
               "onnxruntime", {}, ("fused",)),
         Route("onnxruntime int8 dynamic", "INT8 weights, no calibration: for MatMul-heavy models",
               ("onnx-int8-dynamic",), "onnxruntime", {}, ("int8 dynamic",)),
         Route("onnxruntime fused int8 dynamic", "single operators, and INT8 weights",
-              ("onnx-fuse-transformer", "onnx-int8-dynamic"), "onnxruntime", {}, ("fused", "int8 dynamic")),
-        Route("onnxruntime int8 mixed", "INT8 but for the nodes it hurts, ranked by damage and time", (aim.step,),
-              "onnxruntime", {}, ("int8 mixed",)),
-        Route("openvino int8 mixed", "INT8 but for the nodes it hurts, another compiler", (aim.step,), "openvino",
-              f32, ("int8 mixed",)),
-        Route("onnxruntime int8 symmetric", "no zero points: simpler kernels", (symmetric,), "onnxruntime", {},
-              ("int8", "symmetric")),
-        Route("openvino int8 symmetric", "no zero points: simpler kernels", (symmetric,), "openvino", f32,
-              ("int8", "symmetric")),
-        *(Route(f"{runtime} int8 {method}", "calibration that clips outliers", ((_STATIC, {"method": method}),),
-                runtime, settings, ("int8", "clipped"))
-          for method in ("entropy", "percentile") for runtime, settings in (("onnxruntime", {}), ("openvino", f32))),
-        Route("onnxruntime simplified", "constants folded before the runtime sees them", ("onnx-simplify",),
-              "onnxruntime", {}, ("simplified",)),
-        Route("openvino simplified", "constants folded before the runtime sees them", ("onnx-simplify",),
-              "openvino", f32, ("simplified",)),
-        *(Route(f"{runtime} dequantized", "what was quantized dynamically, in float again", ("onnx-dequantize",), runtime,
-                settings, ("dequantized",)) for runtime, settings in (("onnxruntime", {}), ("openvino", f32))),
+              ("onnx-fuse-transformer", "onnx-int8-dynamic"), "onnxruntime", {}, ("fused", "int8 dynamic")))
+
+
+def _less_usual(aim: Aim) -> list[Route]:
+    """INT8 with other ranges or not everywhere, and what leaves the answers as they are."""
+    def both(name: str, why: str, step: Step, *traits: str) -> list[Route]:
+        return [Route(f"{runtime} {name}", why, (step,), runtime, settings, traits) for runtime, settings in _BOTH]
+
+    return [
+        *both("int8 mixed", "INT8 but for the nodes it hurts, ranked by damage and time", aim.step, "int8 mixed"),
+        *both("int8 symmetric", "no zero points: simpler kernels", (_STATIC, {"symmetric_activations": True}), "int8",
+              "symmetric"),
+        *both("int8 entropy", "calibration that clips outliers", (_STATIC, {"method": "entropy"}), "int8", "clipped"),
+        *both("int8 percentile", "calibration that clips outliers", (_STATIC, {"method": "percentile"}), "int8",
+              "clipped"),
+        *both("simplified", "constants folded before the runtime sees them", "onnx-simplify", "simplified"),
+        *both("dequantized", "what was quantized dynamically, in float again", "onnx-dequantize", "dequantized")]
+
+
+def _others(natural: str) -> tuple[Route, ...]:
+    return (
         Route("openvino bf16", "half the bytes, where the CPU has bfloat16", (), "openvino",
-              {**f32, "precision": "bf16"}, ("bf16",)),
+              {**_F32, "precision": "bf16"}, ("bf16",)),
         Route("litert dynamic range", "INT8 weights, float activations", ("tflite-dynamic-range",), "litert", {},
               ("compressed",)),
         Route("litert float16", "half the size", ("tflite-float16",), "litert", {}, ("compressed",)),
         Route("torch", "the framework it may come from", (), "torch"),
         Route("tensorflow xla", "whole-graph compilation", (), "tensorflow", {"mode": "xla"}, ("original",)),
-        Route("original", "the model as it is, in the allowed threads", (), natural, {}, ("original",)),
-        *_trained(f32),
-    )
+        Route("original", "the model as it is, in the allowed threads", (), natural, {}, ("original",)))
 
 
-def _trained(f32: dict[str, Any]) -> list[Route]:
+def _trained() -> list[Route]:
     """A narrower network, fine-tuned: minutes of training that every runtime profits from."""
     found = []
     for trait, ratio in (("narrower", 0.3), ("half", 0.5)):
         cut: Step = ("keras-prune-structured", {"ratio": ratio})
         kinds = (("litert", {}, (cut,), ()), ("litert", {}, (cut, "tflite-int8"), ("int8",)),
                  ("onnxruntime", {}, (cut,), ()), ("onnxruntime", {}, (cut, _STATIC), ("int8",)),
-                 ("openvino", f32, (cut,), ()), ("openvino", f32, (cut, _STATIC), ("int8",)))
+                 ("openvino", _F32, (cut,), ()), ("openvino", _F32, (cut, _STATIC), ("int8",)))
         for runtime, settings, steps, more in kinds:
             name = " ".join([runtime, *more, trait])
             why = f"{ratio:.0%} of the filters and units removed, the rest fine-tuned"
