@@ -16,7 +16,7 @@ from workbench import bundled, chain, datasets, passes, variant
 from workbench import recipe as recipes
 from workbench.datasets import split
 from workbench.errors import Cancelled, InputError, NotApplicable
-from workbench.passes import _keras2_config
+from workbench.passes import _keras2_config, _onnx_trained_int8
 from workbench.views import choices, curves, panes
 
 QUICK = {"epochs": 2, "batch_size": 32}
@@ -248,6 +248,65 @@ def test_zeros_kept_in_training_for_int8(cnn, cache):
     for name, w in int8_weights(built.model.path):
         if w.size > 1000:
             assert zeros(w) >= 0.69, name
+
+
+# ---- the integers of quantization-aware training in ONNX ----
+
+def stored(path):
+    """(name, levels around zero) of the kernels that an ONNX file holds as 8-bit integers."""
+    found = [(i.name, onnx.numpy_helper.to_array(i)) for i in onnx.load(path).graph.initializer if len(i.dims) >= 2]
+    assert all(a.dtype in (np.int8, np.uint8) for _, a in found), [n for n, _ in found]
+    return [(n, a.astype(int) - (128 if a.dtype == np.uint8 else 0)) for n, a in found]
+
+
+@pytest.mark.slow
+def test_a_trained_int8_model_is_small_and_runs_on_integer_kernels_in_onnx_runtime(cnn, cache, tmp_path):
+    import onnxruntime
+
+    steps = [("keras-qat", {"epochs": 1, "max_samples": 2000})]
+    built = build(cnn, cache, *steps, runtime="onnxruntime")
+    plain = build(cnn, cache, "onnx-convert", runtime="onnxruntime").model
+    assert built.model.size_bytes < 0.3 * plain.size_bytes and len(stored(built.model.path)) == 4
+    assert built.stages[-1]["details"]["cosine"] > 0.999
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "run.onnx"), 3
+    session = onnxruntime.InferenceSession(str(built.model.path), options)
+    ops = [n.op_type for n in onnx.load(tmp_path / "run.onnx").graph.node]
+    assert ops.count("QLinearConv") == 2 and "Conv" not in ops and not {"Gemm", "MatMul"} & set(ops), ops
+    held = cnn[1].evaluation.take(np.arange(600))
+    ours = session.run(None, {"image": held.rows["image"]})[0]
+    theirs = litert(build(cnn, cache, *steps, runtime="litert").model.path).get_signature_runner()(
+        image=held.rows["image"])["probabilities"]
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.98
+    assert (ours.argmax(axis=1) == held.labels).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_kept_zeros_and_clusters_are_in_the_integers_of_the_onnx_file(mlp, cache):
+    pruned, short = ("keras-prune-magnitude", {**SCHEDULE, "sparsity": 0.6}), {**QUICK, "epochs": 1}
+    clustered = ("keras-cluster", {**QUICK, "clusters": 8})
+    for steps, least, most in (([pruned, ("keras-pqat", short)], 0.59, 256),
+                               ([clustered, ("keras-cqat", short)], 0.0, 8),
+                               ([pruned, clustered, ("keras-pcqat", short)], 0.59, 9)):
+        built = build(mlp, cache, *steps, runtime="onnxruntime")
+        found = [w for _, w in stored(built.model.path) if w.size > 100]
+        assert len(found) == 2 and built.stages[-1]["details"]["cosine"] > 0.999
+        assert [s.name for s in (*built.model.inputs, *built.model.outputs)] == ["features", "probabilities"]
+        assert all(zeros(w) >= least and len(np.unique(w)) <= most for w in found), steps
+
+
+def test_values_on_an_8_bit_grid_are_found_and_others_are_not():
+    rng = np.random.default_rng(0)
+    levels = rng.integers(-127, 128, (16, 8, 3, 3)).astype(np.float32)
+    levels[:, 0, 0, 0] = 127
+    whole, channels = np.float32(0.013), rng.uniform(0.001, 0.1, 16).astype(np.float32)
+    assert _onnx_trained_int8.grid(levels * whole, 0) == pytest.approx(whole, rel=1e-5)
+    folded = levels * channels[:, None, None, None]
+    np.testing.assert_allclose(_onnx_trained_int8.grid(folded, 0), channels, rtol=1e-5)
+    folded[3] = np.clip(levels[3], -50, 50) * channels[3]  # its largest value is not the last level
+    steps = _onnx_trained_int8.grid(folded, 0)
+    assert np.abs(folded[3] / steps[3] - np.round(folded[3] / steps[3])).max() < 1e-3
+    assert _onnx_trained_int8.grid(rng.standard_normal((16, 8, 3, 3)).astype(np.float32), 0) is None
 
 
 # ---- what cannot follow what ----

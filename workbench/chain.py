@@ -20,7 +20,8 @@ FORMAT_TITLES = {
 _REBUILT = {ModelFormat.KERAS: ModelFormat.KERAS2}  # same layers, so that passes can tell from the original's file
 _TAG_TITLES = {"int8": "already INT8", "float16": "already float16",
                "ort-optimized": "already optimized by the ORT graph pass", "sparse": "already pruned",
-               "clustered": "already clustered"}
+               "clustered": "already clustered", "qat": "trained for INT8", "xla": "already compiled by XLA",
+              "grappler": "already optimized by Grappler"}
 
 
 def complete(model: Model, recipe: Recipe) -> Recipe:
@@ -71,7 +72,7 @@ def problem(model: Model, recipe: Recipe) -> str | None:
             return reason
         form = found.produces
         tags.update(dict.fromkeys(found.ensures, found.title))
-    return _runtime_problem(recipe, form) or _batch_problem(model, recipe)
+    return _wrong_runtime(recipe) or _runtime_problem(recipe, form) or _batch_problem(model, recipe)
 
 
 def _converter(form: ModelFormat, wanted: tuple[ModelFormat, ...]) -> Step | None:
@@ -123,6 +124,15 @@ def _missing_package(found: passes.Pass) -> str | None:
     for package, install in found.packages.items():
         if find_spec(package) is None:
             return f"{found.title} ({found.name}) needs {package}, which is not installed; install it with: {install}"
+    return None
+
+
+def _wrong_runtime(recipe: Recipe) -> str | None:
+    """A pass whose work only some runtimes can use."""
+    for found in (passes.get(s.name) for s in recipe.steps):
+        if found.only_for and recipe.runtime not in found.only_for:
+            able = " or ".join(registry.info(r).title for r in found.only_for)
+            return f"{found.title} ({found.name}) is for {able} alone: choose that runtime, or leave the pass out"
     return None
 
 

@@ -85,7 +85,7 @@ class QatPass(_tfmot.TfmotPass):
             zeros += ": use PQAT to keep them"
         return [f"{len(done)} of {len(heavy)} layers with kernels learnt to be INT8", *fitted.notes,
                 zeros if before > _SPARSE else "", _tfmot.left_alone(opened.network, names),
-                "on TensorFlow this only imitates INT8, slowly: choose LiteRT to run real INT8"]
+                "on TensorFlow this only imitates INT8, slowly: choose LiteRT or ONNX Runtime to run real INT8"]
 
 
 def _scheme(zeros: bool, clusters: bool) -> Any:
@@ -166,6 +166,9 @@ def _copy(source: Any, target: Any) -> None:
     """Weights of the trained network into one without the extras that kept zeros or clusters."""
     for trained, layer in zip(source.layers, target.layers, strict=True):  # names of helper layers are counted up
         given = {_last(w.name, trained.name): w for w in trained.weights}
+        if len(given) < len(trained.weights):  # attention: a kernel in each of its parts; such layers stay in float
+            layer.set_weights(trained.get_weights())
+            continue
         missing = [w.name for w in layer.weights if _last(w.name, layer.name) not in given]
         if missing:
             raise NotApplicable(f"'{missing[0]}' was lost in training")

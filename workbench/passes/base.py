@@ -77,6 +77,7 @@ class Pass:
         needs_training: whether training samples are used; such a pass has :class:`TrainingSettings`.
         packages: import names that must be present, each with its install line.
         legacy_keras: run in a process with TF_USE_LEGACY_KERAS=1.
+        only_for: runtimes for which the artefact is made; empty for all that load its format.
         machine_dependent: the artefact depends on the CPU it is made on; the cache keeps such ones apart.
     """
 
@@ -93,6 +94,7 @@ class Pass:
     needs_training: ClassVar[bool] = False
     packages: ClassVar[dict[str, str]] = {}
     legacy_keras: ClassVar[bool] = False
+    only_for: ClassVar[tuple[str, ...]] = ()
     machine_dependent: ClassVar[bool] = False
     Settings: ClassVar[type[SettingsBase]] = NoSettings
 

@@ -13,8 +13,8 @@ from ..settings import setting
 from . import _tfmot, _training
 from .base import PassContext, PassResult
 
-_KINDS = ("Dense", "Conv2D", "Conv1D", "Conv3D", "Conv2DTranspose", "SeparableConv2D", "SeparableConv1D", "Embedding",
-          "MultiHeadAttention")
+# Not MultiHeadAttention: tfmot gives its weights back in another order than the layer takes them.
+_KINDS = ("Dense", "Conv2D", "Conv1D", "Conv3D", "Conv2DTranspose", "SeparableConv2D", "SeparableConv1D", "Embedding")
 _INITS = {"density": "DENSITY_BASED", "linear": "LINEAR", "k-means++": "KMEANS_PLUS_PLUS", "random": "RANDOM"}
 _SPARSE = 0.1  # share of zeros from which a model counts as pruned
 

@@ -46,9 +46,9 @@ class KerasPruneBlock(_tfmot.TfmotPass):
         """See :meth:`workbench.passes.base.Pass.apply`."""
         sides = tuple(int(n) for n in settings.block.split("x"))
 
-        def able(layer: Any) -> bool:
+        def able(layer: Any) -> bool:  # tfmot cannot prune a kernel that is one block wide
             return type(layer).__name__ in _KINDS and all(
-                size >= side for size, side in zip(layer.kernel.shape, sides, strict=True))
+                size > side for size, side in zip(layer.kernel.shape, sides, strict=True))
 
         def options(steps: int) -> tuple[dict[str, Any], int]:
             import tensorflow_model_optimization as tfmot

@@ -41,6 +41,12 @@ class Removal(SettingsBase):
 class Settings(_training.TrainingSettings, Removal):
     """How much is removed, by which measure, and how the rest is fine-tuned."""
 
+    epochs: int = setting(8, "Passes over the training samples: what is left has much to learn anew", low=1, high=200)
+    learning_rate: float = setting(3e-3, "First step size of Adam: larger than for other passes, since the layers must "
+                                   "find new features", low=1e-6, high=0.1)
+    patience: int = setting(0, "Stops early after so many epochs without a better validation loss; 0 never does, since "
+                            "the last epochs, with small steps, gain most", low=0, high=100, advanced=True)
+
 
 class KerasPruneStructured(Pass):
     """See :class:`workbench.passes.base.Pass`."""

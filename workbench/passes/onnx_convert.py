@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _onnx_flatten, _onnx_io, _onnx_names, _onnx_prepare
+from . import _check, _onnx_flatten, _onnx_io, _onnx_names, _onnx_prepare, _onnx_trained_int8
 from .base import Pass, PassContext, PassResult
 
 AGREES = 0.9999  # cosine to the source's output below which a conversion counts as wrong
@@ -40,6 +40,7 @@ class OnnxConvert(Pass):
     accepts = (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL, *_TORCH)
     produces = ModelFormat.ONNX
     packages = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"}
+    machine_dependent = True  # how the integers of a model trained for INT8 are written
     Settings = Settings
 
     def why_not(self, model: Model, settings: Settings) -> str | None:
@@ -60,18 +61,18 @@ class OnnxConvert(Pass):
         _onnx_names.restore(converted.graph, model)
         before = len(converted.graph.node)
         ready = self._tidy(converted, settings, feed)
+        tidied = len(ready.graph.node)
+        stored = _onnx_trained_int8.store(ready) if _onnx_trained_int8.rounds(ready) else None
         notes = [f"written with operator set {_onnx_prepare.opset_of(ready)}"]
-        if len(ready.graph.node) < before:
-            notes.append(f"constants folded: {before} nodes became {len(ready.graph.node)}")
+        if tidied < before:
+            notes.append(f"constants folded: {before} nodes became {tidied}")
         agreement = _agrees(ready, source, feed)
         notes.append("not checked against the source: no sample could be made" if agreement is None else
                      f"outputs agree with the source on one sample (cosine {agreement:.6f})")
-        rounded = sum(n.op_type == "QuantizeLinear" for n in ready.graph.node)
-        if rounded:
-            notes.append(f"{rounded} tensors are rounded to 8 bits as trained, the weights stay float32 values: "
-                         "expect no speed-up here; LiteRT runs this model in real INT8")
+        notes += _trained(stored)
         path = _onnx_io.save(ready, context.workdir / "model.onnx")
-        return PassResult(path, self.produces, tuple(notes), {"nodes": len(ready.graph.node), "cosine": agreement})
+        details = {"nodes": len(ready.graph.node), "cosine": agreement, "int8_kernels": stored.stored if stored else []}
+        return PassResult(path, self.produces, tuple(notes), details)
 
     @staticmethod
     def _tidy(converted: Any, settings: Settings, feed: dict[str, np.ndarray] | None) -> Any:
@@ -82,6 +83,20 @@ class OnnxConvert(Pass):
             ready = _onnx_prepare.infer_shapes(ready)
         _onnx_names.canonical(ready.graph)
         return ready
+
+
+def _trained(stored: _onnx_trained_int8.Done | None) -> list[str]:
+    """What became of the weights of a model that was trained for INT8."""
+    if stored is None:
+        return []
+    lines = [f"{len(stored.stored)} kernels are stored as the 8-bit integers that they were trained to be: ONNX "
+             "Runtime and OpenVINO compute with them"]
+    if stored.unsigned:
+        lines.append("the integers are written as unsigned ones: this CPU has no 8-bit dot product (VNNI), and sums of "
+                     "signed ones would overflow on it")
+    if stored.left:
+        lines.append(f"left in float, since their values lie on no 8-bit grid: {', '.join(stored.left[:4])}")
+    return lines
 
 
 def _export(model: Model, settings: Settings, feed: dict[str, np.ndarray] | None,
@@ -111,8 +126,7 @@ def _agrees(converted: Any, source: Callable[[dict[str, np.ndarray]], list[np.nd
         _onnx_io.session(converted)
         return None
     agreement = _check.agreement(_onnx_io.run(converted, feed), reference)
-    rounds = any(n.op_type == "QuantizeLinear" for n in converted.graph.node)
-    if agreement < (AGREES_INT8 if rounds else AGREES):
+    if agreement < (AGREES_INT8 if _onnx_trained_int8.rounds(converted) else AGREES):
         raise NotApplicable(f"the converted model answers differently from the source (cosine {agreement:.4f} on one "
                             "sample); run the source's own format, or try another opset")
     return agreement

@@ -27,12 +27,19 @@ class TfliteConvert(Pass):
 
     def apply(self, model: Model, settings: SettingsBase, context: PassContext) -> PassResult:
         """See :meth:`workbench.passes.base.Pass.apply`."""
-        trained = model.format == ModelFormat.KERAS2 and b"QuantizeWrapper" in Path(model.path).read_bytes()
-        done = _tflite.convert(model, context, _configure, least_cosine=AGREES_INT8 if trained else AGREES)
+        least = AGREES_INT8 if _trained(model) else AGREES
+        done = _tflite.convert(model, context, _configure, least_cosine=least)
         eight = sum(done.int8_ops.values())
         count = f"{sum(done.ops.values())} operators" + (f", {eight} of them INT8 as trained" if eight else "")
         notes = (count, *done.notes) if done.ops else done.notes
         return PassResult(done.path, self.produces, notes, done.details())
+
+
+def _trained(model: Model) -> bool:
+    """Whether quantization-aware training left 8-bit rounding in the model."""
+    if model.format == ModelFormat.SAVED_MODEL:
+        return b"FakeQuant" in (Path(model.path) / "saved_model.pb").read_bytes()
+    return model.format == ModelFormat.KERAS2 and b"QuantizeWrapper" in Path(model.path).read_bytes()
 
 
 def _configure(converter: Any, frozen: Any) -> None:

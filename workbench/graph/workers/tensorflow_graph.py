@@ -48,35 +48,16 @@ def _graph(model: Model, batch: int, level: str) -> Graph:
     import tensorflow as tf
 
     from ...passes._tf_export import freeze
+    from ...passes._tf_graph import grappler
 
     frozen = freeze(model, batch=batch)
     definition, (inputs, outputs) = frozen.graph, frozen.tensors
     if level == "after":
-        definition = _grappler(definition, inputs, outputs)
+        definition = grappler(definition, inputs, outputs)
     reader = _Reader(tf, definition, inputs, outputs)
     maker = f"TensorFlow {tf.__version__}" + (" (Grappler)" if level == "after" else "")
     return Graph(tuple(reader.nodes), reader.tensors, reader.inputs, reader.outputs, model.path.name, "tensorflow",
                  maker)
-
-
-def _grappler(definition: Any, inputs: list[str], outputs: list[str]) -> Any:
-    """What TensorFlow's graph optimizer makes of a graph: https://www.tensorflow.org/guide/graph_optimization"""
-    import tensorflow as tf
-    from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
-    from tensorflow.python.grappler import tf_optimizer
-
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(definition, name="")
-    meta = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(add_shapes=True), graph=graph)
-    signature = meta_graph_pb2.CollectionDef()
-    signature.node_list.value.extend([n.split(":")[0] for n in (*inputs, *outputs)])
-    meta.collection_def["train_op"].CopyFrom(signature)
-    config = config_pb2.ConfigProto()
-    rewrites = config.graph_options.rewrite_options
-    rewrites.min_graph_nodes = -1
-    rewrites.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.TWO
-    return tf_optimizer.OptimizeGraph(config, meta)
 
 
 class _Reader:
