@@ -114,10 +114,13 @@ def test_what_is_built_costs_no_second_time(space):
 
 
 def test_passes_that_took_longer_are_expected_to_take_longer(space):
-    expected = Expectation(space)
-    before = expected.seconds(point("litert half"))
+    expected, mixed, trained = Expectation(space), point("onnxruntime int8 mixed"), point("litert half")
+    before = {p: expected.seconds(p) for p in (mixed, trained)}
     expected.took(point("onnxruntime int8"), 5 * expected.seconds(point("onnxruntime int8")))
-    assert expected.seconds(point("litert half")) > 2 * before
+    assert expected.seconds(mixed) > 2 * before[mixed]
+    assert expected.seconds(trained) < 1.2 * before[trained]  # a slow conversion says little about training
+    expected.took(trained, 0.5 * expected.seconds(trained))
+    assert expected.seconds(trained) < 0.9 * before[trained]
 
 
 def test_without_training_samples_nothing_is_trained():

@@ -58,7 +58,7 @@ class Expectation:
         self._answers: dict[tuple, bool] = {}  # passes -> whether the goal's accuracy was met
         self._failed: set[tuple] = set()  # chains of passes whose last one does not suit the model
         self._built: set[tuple] = set()
-        self._slow = 1.0
+        self._slow = {False: 1.0, True: 1.0}  # of passes that train not, and that do: one says little about the other
         self._median_s: float | None = None
 
     def tell(self, point: Point, result: Result, right: bool) -> None:
@@ -85,7 +85,9 @@ class Expectation:
         """Corrects what passes are expected to take; call it before :meth:`tell`."""
         wanted = self.seconds(point) - self._open_s(point)
         if wanted > 2 * TRIAL_S:  # else there was nothing to make
-            self._slow = min(5.0, max(0.2, 0.5 * self._slow + 0.5 * self._slow * seconds / wanted))
+            trains = any(passes.get(s.name).needs_training for s in self._fresh(point))
+            slow = self._slow[trains]
+            self._slow[trains] = min(5.0, max(0.2, 0.5 * slow + 0.5 * slow * seconds / wanted))
 
     def built(self, steps: tuple) -> None:
         """Remembers that a chain of passes is in the cache, and so is every part of it."""
@@ -93,9 +95,13 @@ class Expectation:
 
     def seconds(self, point: Point) -> float:
         """What a trial of a point is expected to take."""
+        making = (self._slow[passes.get(s.name).needs_training] * COSTS.get(s.name, 3.0) for s in self._fresh(point))
+        return self._open_s(point) + TRIAL_S + sum(making)
+
+    def _fresh(self, point: Point) -> list:
+        """Passes that nobody has made yet."""
         steps = self._steps(point)
-        fresh = [s for n, s in enumerate(steps, 1) if steps[:n] not in self._built]
-        return self._open_s(point) + TRIAL_S + self._slow * sum(COSTS.get(s.name, 3.0) for s in fresh)
+        return [s for n, s in enumerate(steps, 1) if steps[:n] not in self._built]
 
     def bets(self, points: list[Point], best: float) -> list[Bet]:
         """What each point may bring, the most for its time first.
