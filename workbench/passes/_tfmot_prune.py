@@ -19,6 +19,9 @@ EXCLUDES = frozenset({"sparse", "clustered", "int8"})
 class PruningSettings(_training.TrainingSettings):
     """What every pruning pass can be told."""
 
+    decay: str = setting("none", "Of the step size: cosine: falls to almost nothing by the last epoch; none: stays, "
+                         "which recovers more after the last weights became zero", choices=("cosine", "none"),
+                         advanced=True)
     skip: tuple = setting((), "Layers to leave dense, by name, e.g. the first and the last: they hold little and "
                           "matter most", advanced=True)
 
