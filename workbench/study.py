@@ -6,6 +6,7 @@ its statistics are taken over the rounds of all sessions, each round paired with
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 import threading
@@ -137,12 +138,15 @@ class Study:
         where = {"model_sha256": model_sha256, "machine": machine, "data_sha256": data_sha256}
         used = {k: v for k, v in where.items() if v is not None}
         clause = " AND ".join(f"{k} = :{k}" for k in used) or "1"
-        query = f"""SELECT payload FROM (
-            SELECT payload, seq, ROW_NUMBER() OVER (
+        query = f"""SELECT payload FROM runs WHERE seq IN (SELECT seq FROM (
+            SELECT seq, ROW_NUMBER() OVER (
                 PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY {_BEST_FIRST}) AS n
-            FROM runs WHERE {clause}) WHERE n = 1 ORDER BY seq"""
-        found = [_read(row[0]) for row in self._all(query, used)]
-        return [r for r in found if r is not None]
+            FROM runs WHERE {clause}) WHERE n = 1) ORDER BY seq"""
+        rows = self._all(query, used)
+        with _no_collection():
+            # One text for all: names that thousands of results share are then read once.
+            found = map(_result, json.loads(f"[{','.join(row[0] for row in rows)}]"))
+            return [r for r in found if r is not None]
 
     def data(self, model_sha256: str, machine: str) -> list[str]:
         """Hashes of the data sets that a model was measured on, on one machine."""
@@ -225,6 +229,18 @@ class Study:
         self._db.close()
 
 
+@contextmanager
+def _no_collection():
+    """No search for cycles meanwhile: results hold none, and ten thousand of them would be walked over and over."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
 def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:
     r = run.result
     row = (r.run_id, run.session, r.created, r.model_sha256, r.data_sha256, r.machine, r.recipe.key,
@@ -239,8 +255,12 @@ def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:
 
 def _read(payload: str) -> Result | None:
     """A stored result; None for one that names a pass or runtime which this workbench does not have."""
+    return _result(json.loads(payload))
+
+
+def _result(plain: dict[str, Any]) -> Result | None:
     try:
-        return from_dict(json.loads(payload))
+        return from_dict(plain)
     except InputError:
         return None
 
