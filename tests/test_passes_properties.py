@@ -85,3 +85,16 @@ def test_sequences_run_to_the_end(asked, tiny):
     built = build(tiny, *steps(*asked), runtime="")
     names = [s["name"] for s in built.stages]
     assert [n for n in names if n in asked] == asked and boundary(built.model)[0][0] == "image"
+
+
+@pytest.mark.slow
+def test_attention_stays_as_it_is_where_the_technique_does_not_reach_it(tmp_path):
+    parts.stirred(parts.attending_net()).save(tmp_path / "attending.keras")
+    model = models.load(tmp_path / "attending.keras")
+    tokens = np.random.default_rng(0).integers(0, 50, (160, 10)).astype("int32")
+    np.savez(tmp_path / "data.npz", tokens=tokens, labels=np.arange(160) % 3)
+    whole = model, datasets.load(tmp_path / "data.npz", model), variant.Cache(tmp_path / "cache")
+    for name in ("keras-cluster", "keras-pqat"):
+        built = build(whole, *steps(name))
+        assert boundary(built.model) == boundary(model)
+        assert any("left as they were" in n and "attention" in n for n in built.stages[-1]["notes"])

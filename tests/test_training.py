@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from workbench import bundled, chain, datasets, passes, variant
+from workbench import assemble, bundled, chain, datasets, passes, variant
 from workbench import recipe as recipes
 from workbench.datasets import split
 from workbench.errors import Cancelled, InputError, NotApplicable
@@ -273,12 +273,14 @@ def test_a_trained_int8_model_is_small_and_runs_on_integer_kernels_in_onnx_runti
     session = onnxruntime.InferenceSession(str(built.model.path), options)
     ops = [n.op_type for n in onnx.load(tmp_path / "run.onnx").graph.node]
     assert ops.count("QLinearConv") == 2 and "Conv" not in ops and not {"Gemm", "MatMul"} & set(ops), ops
-    held = cnn[1].evaluation.take(np.arange(600))
+    assert assemble.compressed_size(cnn[0].path) > 4 * assemble.compressed_size(built.model.path)
+    held = cnn[1].evaluation
     ours = session.run(None, {"image": held.rows["image"]})[0]
+    whole = onnxruntime.InferenceSession(str(plain.path)).run(None, {"image": held.rows["image"]})[0]
     theirs = litert(build(cnn, cache, *steps, runtime="litert").model.path).get_signature_runner()(
         image=held.rows["image"])["probabilities"]
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.98
-    assert (ours.argmax(axis=1) == held.labels).mean() > 0.8
+    assert (ours.argmax(axis=1) == held.labels).mean() > (whole.argmax(axis=1) == held.labels).mean() - 0.01
 
 
 @pytest.mark.slow
