@@ -7,7 +7,8 @@ For each model: ONNX Runtime as it comes, its own static and dynamic INT8, OpenV
 (in an environment that this script makes with pip). All get the same calibration samples, and are judged on the half of
 the evaluation samples that only the search's last measurement, of its few contenders, used. A peer counts when it meets
 the same bar: at most 1 point of accuracy lost, or mean cosine 0.99 where there are no labels. Ratios are latency over
-ONNX Runtime's default. With ``--keep`` the models may be run one by one, and the last line is about all that the file holds.
+ONNX Runtime's default. With ``--keep`` the models may be run one by one, and the last line is about all that the file
+holds.
 """
 
 from __future__ import annotations
