@@ -207,10 +207,13 @@ def _make_step(entry: dict[str, Any]) -> Step:
 
 _read: dict[tuple, Any] = {}  # a study of thousands of results repeats few passes and runtimes
 _MOST_READ = 4096
+_PLAIN = (str, int, float, bool)
 
 
 def _kept(entry: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
     """What ``make`` gives for an entry; the same text gives the same object."""
+    if not _is_flat(entry):
+        return make(entry)  # it will say what is wrong; nested aliases of YAML have texts without end
     text = repr(entry)  # unlike hashing it tells 1, 1.0 and True apart, and it takes lists
     found = _read.get((make, text))
     if found is None:
@@ -218,6 +221,10 @@ def _kept(entry: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
             _read.clear()
         found = _read[make, text] = make(entry)
     return found
+
+
+def _is_flat(entry: dict[str, Any]) -> bool:
+    return all(type(v) in _PLAIN or type(v) is list and all(type(x) in _PLAIN for x in v) for v in entry.values())
 
 
 def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:
