@@ -16,6 +16,14 @@ IDLE = '[data-action="cancel"][aria-disabled="true"]'
 
 
 @pytest.fixture(scope="module")
+def lab_server(tmp_path_factory):
+    """A server of its own: an empty study, and a JupyterLab that has no other tabs to bring back."""
+    server = lab.Server(tmp_path_factory.mktemp("reload"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
 def board(page, lab_server):
     lab.run_notebook(page, lab_server, "00_workbench.ipynb")
     page.wait_for_selector(".wb-plot .main-svg")
