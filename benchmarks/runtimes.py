@@ -1,7 +1,8 @@
 """Every runtime on the same weights, interleaved: the seed's CNN and MobileNetV2 at 224x224, and a published model.
 
 MobileNetV2 is Keras's own (`keras.applications`) with random weights and normalized activations, since the trained
-ones take a network; for PyTorch the same file is loaded with Keras's torch backend. The published model is an ONNX file
+ones take a network; for PyTorch the same file is loaded with Keras's torch backend, which turns every
+NHWC tensor and folds no batch normalization. The published model is an ONNX file
 that others trained.
 
     python -m benchmarks.runtimes [--seconds 60] [--threads N]
