@@ -207,7 +207,7 @@ def _make_step(entry: dict[str, Any]) -> Step:
 
 _read: dict[tuple, Any] = {}  # a study of thousands of results repeats few passes and runtimes
 _MOST_READ = 4096
-_PLAIN = (str, int, float, bool)
+_PLAIN = frozenset((str, int, float, bool))
 
 
 def _kept(entry: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
@@ -224,7 +224,11 @@ def _kept(entry: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def _is_flat(entry: dict[str, Any]) -> bool:
-    return all(type(v) in _PLAIN or type(v) is list and all(type(x) in _PLAIN for x in v) for v in entry.values())
+    for value in entry.values():
+        kind = type(value)
+        if kind not in _PLAIN and not (kind is list and all(type(x) in _PLAIN for x in value)):
+            return False
+    return True
 
 
 def _runtime(entry: Any) -> tuple[str, SettingsBase | None]:

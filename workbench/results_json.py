@@ -58,5 +58,10 @@ def from_dict(d: dict[str, Any]) -> Result:
 def _fidelity(d: dict[str, Any] | None) -> Fidelity | None:
     if d is None:
         return None
-    return Fidelity(**{k: tuple(v) if type(v) is list else float(v) if type(v) is str and k not in _WORDS else v
-                       for k, v in d.items()})
+    d = dict(d)
+    for name, value in d.items():
+        if type(value) is list:
+            d[name] = tuple(value)
+        elif type(value) is str and name not in _WORDS:
+            d[name] = float(value)
+    return Fidelity(**d)

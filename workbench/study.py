@@ -6,7 +6,6 @@ its statistics are taken over the rounds of all sessions, each round paired with
 
 from __future__ import annotations
 
-import gc
 import json
 import sqlite3
 import threading
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .collection import no_collection
 from .errors import InputError
 from .results import Result
 from .results_json import from_dict, to_dict
@@ -143,7 +143,7 @@ class Study:
                 PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY {_BEST_FIRST}) AS n
             FROM runs WHERE {clause}) WHERE n = 1) ORDER BY seq"""
         rows = self._all(query, used)
-        with _no_collection():
+        with no_collection():
             # One text for all: names that thousands of results share are then read once.
             found = map(_result, json.loads(f"[{','.join(row[0] for row in rows)}]"))
             return [r for r in found if r is not None]
@@ -227,18 +227,6 @@ class Study:
     def close(self) -> None:
         """Closes the file; the study can be opened again."""
         self._db.close()
-
-
-@contextmanager
-def _no_collection():
-    """No search for cycles meanwhile: results hold none, and ten thousand of them would be walked over and over."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from .. import units
+from ..collection import no_collection
 from . import labels, theme
 from .frames import Point, Tradeoff, short_runtime
 
@@ -29,6 +30,7 @@ class View(NamedTuple):
     font_size: int = theme.FONT_SIZES[0]
 
 
+@no_collection()
 def tradeoff_figure(shown: Tradeoff, view: View = View(), *, selected: str = "",
                     samples: tuple[float, ...] = (), samples_of: str = "") -> go.Figure:
     """The trade-off plot.

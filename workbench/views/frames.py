@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from .. import passes as pass_registry
+from ..collection import no_collection
 from ..recipe import Recipe, Step
 from ..results import Result
 from ..runtimes import registry
@@ -130,12 +131,25 @@ class Row(NamedTuple):
     compressed_bytes: int = 0
 
 
+class _Chain(NamedTuple):
+    """What is said of a chain of passes: titles, the same for where room is short, and the precision they ensure."""
+
+    titles: tuple[str, ...]
+    lowered: tuple[str, ...]
+    precision: str
+
+
 def precision_of(recipe: Recipe) -> str:
     """Precision that a recipe's passes ensure, with 'mixed' where some nodes stay in float on purpose."""
-    return _precision(recipe.steps)
+    return _chain(recipe.steps).precision
 
 
 @lru_cache(maxsize=4096)  # a study of thousands of results repeats few chains of passes
+def _chain(steps: tuple[Step, ...]) -> _Chain:
+    titles = tuple(pass_title(s.name) for s in steps if pass_registry.get(s.name).group != "convert")
+    return _Chain(titles, tuple(map(_lower, titles)), _precision(steps))
+
+
 def _precision(steps: tuple[Step, ...]) -> str:
     tags = {tag for step in steps for tag in pass_registry.get(step.name).ensures}
     tags |= {"mixed" for step in steps if step.name.endswith("-mixed")}
@@ -148,7 +162,10 @@ def _precision(steps: tuple[Step, ...]) -> str:
 
 def name_of(recipe: Recipe, usual_threads: int = 0) -> str:
     """'INT8 static on LiteRT, 1 thread': what was done, then where it runs, then what differs from the usual."""
-    shown = _titles(recipe.steps)
+    return _long(recipe, _chain(recipe.steps).titles, usual_threads)
+
+
+def _long(recipe: Recipe, shown: tuple[str, ...], usual_threads: int) -> str:
     runtime = registry.info(recipe.runtime).title if recipe.runtime else "default runtime"
     mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
     where = f"{runtime} ({mode})" if mode else runtime
@@ -159,7 +176,11 @@ def name_of(recipe: Recipe, usual_threads: int = 0) -> str:
 
 def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
     """'LiteRT INT8 static': the same as :func:`name_of` where room is short."""
-    shown = [_lower(title) for title in _titles(recipe.steps)]
+    return _short(recipe, _chain(recipe.steps).lowered, usual_threads)
+
+
+def _short(recipe: Recipe, lowered: tuple[str, ...], usual_threads: int) -> str:
+    shown = list(lowered)
     runtime = short_runtime(recipe.runtime) if recipe.runtime else "default"
     mode = getattr(recipe.runtime_settings, "mode", "") if recipe.runtime_settings else ""
     device = "" if recipe.device == "cpu" else recipe.device.upper()
@@ -170,16 +191,12 @@ def short_name(recipe: Recipe, usual_threads: int = 0) -> str:
     return " ".join(part for part in parts if part)
 
 
-@lru_cache(maxsize=4096)
-def _titles(steps: tuple[Step, ...]) -> tuple[str, ...]:
-    return tuple(pass_title(s.name) for s in steps if pass_registry.get(s.name).group != "convert")
-
-
 def short_runtime(name: str) -> str:
     """'ORT' for 'onnxruntime'; the registry's title where there is no usual short form."""
     return SHORT_RUNTIMES.get(name) or registry.info(name).title
 
 
+@no_collection()
 def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
              live: Iterable[Result] = (), tried: Iterable[Result] = ()) -> Tradeoff:
     """Points and front of one batch size on one machine.
@@ -214,6 +231,7 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
         is_random=any(r.data_sha256.split("-")[0] == "random" for r in same), batch=batch, others=len(here) - len(same))
 
 
+@no_collection()
 def rows(results: Iterable[Result], shown: Tradeoff) -> tuple[Row, ...]:
     """Table lines: timed variants fastest first, then the failed and the cancelled ones."""
     by_key = {r.recipe.key: r for r in results}
@@ -313,10 +331,12 @@ def _failure(r: Result, usual: int) -> Failure:
 def _point(r: Result, live: bool, usual: int, reference: float | None) -> Point:
     quality, spread = _quality(r, reference)
     inverse = (1 / r.ratio_interval[1], 1 / r.ratio_interval[0]) if r.ratio_interval and all(r.ratio_interval) else None
+    chain = _chain(r.recipe.steps)
     return Point(
-        key=r.recipe.key, run_id=r.run_id, name=name_of(r.recipe, usual), short=short_name(r.recipe, usual),
-        precision=precision_of(r.recipe), runtime=r.recipe.runtime, latency_s=r.median_s,
-        latency_interval_s=r.interval_s or (r.median_s, r.median_s), quality=quality, quality_interval=spread,
+        key=r.recipe.key, run_id=r.run_id, name=_long(r.recipe, chain.titles, usual),
+        short=_short(r.recipe, chain.lowered, usual), precision=chain.precision, runtime=r.recipe.runtime,
+        latency_s=r.median_s, latency_interval_s=r.interval_s or (r.median_s, r.median_s), quality=quality,
+        quality_interval=spread,
         speedup=None if r.is_baseline else r.speedup, speedup_interval=None if r.is_baseline else inverse,
         verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live,
         compressed_bytes=r.compressed_bytes)
