@@ -315,7 +315,8 @@ class _Run:
         self.on_update(Update(stage, line, self.fraction, remaining_s, self.round, self.live))
 
     def _tell_round(self, elapsed: float) -> None:
-        if self.round < FEWEST_ROUNDS or time.monotonic() - self.told < TELL_S:
+        last = not any(t.timing for t in self.tracks)  # told always: a clear ratio may be known before the first report
+        if self.round < FEWEST_ROUNDS or not last and time.monotonic() - self.told < TELL_S:
             return
         self.live = {t.candidate.id: self._live(t) for t in self.tracks if len(t.medians) >= FEWEST_ROUNDS}
         remaining = self._remaining_s(elapsed)
