@@ -287,6 +287,27 @@ def test_cancel_ends_the_work_at_once(worker, conv, tmp_path):
     assert worker.pid is None
 
 
+def test_cancel_is_heard_while_a_pass_reports_without_a_pause(worker, conv, tmp_path):
+    class Chatty:
+        """A pass that tells each batch: no silence in which the wait would end."""
+
+        def get(self, timeout):
+            return {"progress": (0.5, "epoch 1 of 9")}
+
+    cancel, told = threading.Event(), []
+
+    def progress(fraction, line):
+        told.append(line)
+        cancel.set()
+        assert len(told) < 50, "the cancel is not heard"
+
+    worker._answers = Chatty()
+    worker._start = lambda: None
+    worker._send = lambda message: None
+    with pytest.raises(Cancelled):
+        worker.apply(request(conv, tmp_path / "a"), title="Training", cancel=cancel, progress=progress)
+
+
 def test_a_warm_worker_answers_passes_like_a_cold_one(worker, conv, tmp_path):
     worker.warm()
     pid = worker.pid

@@ -113,13 +113,13 @@ class PassWorker:
     def _wait(self, title: str, progress: Callable[..., None], cancel: threading.Event | None,
               deadline: float) -> dict[str, Any]:
         while True:
+            _check(cancel)  # also when progress arrives without a pause
+            if time.monotonic() > deadline:
+                raise WorkerError(f"{title} took too long and was stopped; take fewer calibration samples or a "
+                                  "smaller model")
             try:
                 answer = self._answers.get(timeout=_POLL_S)
             except queue.Empty:
-                _check(cancel)
-                if time.monotonic() > deadline:
-                    raise WorkerError(f"{title} took too long and was stopped; take fewer calibration samples or a "
-                                      "smaller model") from None
                 continue
             if answer is None:
                 raise WorkerError(f"{title}: {self._obituary()}")
