@@ -21,7 +21,7 @@ _REBUILT = {ModelFormat.KERAS: ModelFormat.KERAS2}  # same layers, so that passe
 _TAG_TITLES = {"int8": "already INT8", "float16": "already float16",
                "ort-optimized": "already optimized by the ORT graph pass", "sparse": "already pruned",
                "clustered": "already clustered", "qat": "trained for INT8", "xla": "already compiled by XLA",
-              "grappler": "already optimized by Grappler"}
+               "grappler": "already optimized by Grappler"}
 
 
 def complete(model: Model, recipe: Recipe) -> Recipe:
@@ -130,7 +130,7 @@ def _missing_package(found: passes.Pass) -> str | None:
 def _wrong_runtime(recipe: Recipe) -> str | None:
     """A pass whose work only some runtimes can use."""
     for found in (passes.get(s.name) for s in recipe.steps):
-        if found.only_for and recipe.runtime not in found.only_for:
+        if not found.runs_on(recipe.runtime):
             able = " or ".join(registry.info(r).title for r in found.only_for)
             return f"{found.title} ({found.name}) is for {able} alone: choose that runtime, or leave the pass out"
     return None

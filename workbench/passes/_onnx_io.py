@@ -128,6 +128,14 @@ def all_nodes(graph: Any) -> list[Any]:
     return found
 
 
+def drop_unused_weights(graph: Any) -> None:
+    """Removes initializers that no node and no output reads (in place; those left are not copied)."""
+    used = {name for n in all_nodes(graph) for name in n.input} | {o.name for o in graph.output}
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in used:
+            del graph.initializer[place]
+
+
 def op_counts(path: Path) -> Counter:
     """How often each operator occurs, subgraphs included; weights in other files are not read. Empty if unreadable."""
     path = Path(path)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from . import _check, _onnx_int8, _onnx_io, onnx_graph_level
+from . import _check, _onnx_int8, _onnx_io, _ops
 from .base import PassContext, PassResult
 
 SAME = 0.9999
@@ -40,10 +40,9 @@ def finish(original: Any, made: Any, feed: dict[str, np.ndarray] | None, context
         raise NotApplicable("the rewriting would change the model's inputs or outputs")
     checked = _compare(original, made, feed, same)
     path = _onnx_io.save(made, context.workdir / "model.onnx")
-    before, after = onnx_graph_level._count(original), onnx_graph_level._count(made)
-    changed = onnx_graph_level._notes(before, after, None)
-    return PassResult(path, ModelFormat.ONNX, (*changed, *notes, *checked), {
-        "before": sum(before.values()), "after": sum(after.values()), "ops_before": before, "ops_after": after})
+    before, after = _ops.of_onnx(original), _ops.of_onnx(made)
+    told = (*_ops.changes(before, after), *notes, *checked)
+    return PassResult(path, ModelFormat.ONNX, told, _ops.details(before, after))
 
 
 def _compare(original: Any, made: Any, feed: dict[str, np.ndarray] | None, same: float) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _cpu
+from . import _cpu, _onnx_io
 
 _CARRY = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity")  # hand the same scale on
 _KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -66,7 +66,7 @@ def store(model: Any) -> Done:
         made.append(node)
     del graph.node[:]
     graph.node.extend(made)
-    _drop_unused(graph)
+    _onnx_io.drop_unused_weights(graph)
     return done
 
 
@@ -201,11 +201,3 @@ def _bias(graph: Any, node: Any, scale: np.ndarray, step: float | None, weights:
                                  axis=0))
     node.input[2] = f"{base}_dequantized"
 
-
-def _drop_unused(graph: Any) -> None:
-    from . import _onnx_io
-
-    used = {t for n in _onnx_io.all_nodes(graph) for t in n.input} | {o.name for o in graph.output}
-    kept = [i for i in graph.initializer if i.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from . import _check, _tf_export, onnx_graph_level
+from . import _check, _ops, _tf_export
 from .base import Pass, PassContext, PassResult
 
 SAME = 0.9999  # cosine below which a rewritten graph counts as another model
@@ -18,13 +17,6 @@ _CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
 _UNSEEN = ("Const", "Placeholder", "Identity", "NoOp", "ReadVariableOp", "VarHandleOp")  # nothing is computed there
 REWRITES = {"folding": "constant_folding", "arithmetic": "arithmetic_optimization", "fusion": "remapping",
             "layout": "layout_optimizer"}
-
-
-class Rewritten(NamedTuple):
-    """A rewritten graph: the definition, and the tensors that are its inputs and outputs."""
-
-    graph: Any
-    tensors: tuple[list[str], list[str]]
 
 
 class TfGraphPass(Pass):
@@ -85,23 +77,17 @@ def grappler(definition: Any, inputs: list[str], outputs: list[str], left_out: t
 
 def operators(graph: Any) -> dict[str, int]:
     """Operators that compute, most frequent first."""
-    found = Counter(n.op for n in graph.node if n.op not in _UNSEEN)
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return _ops.frequent_first(n.op for n in graph.node if n.op not in _UNSEEN)
 
 
-def changes(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """'12 nodes became 8' and which operators went and came."""
-    return onnx_graph_level._notes(before, after, None)
-
-
-def write(model: Model, frozen: _tf_export.Frozen, made: Rewritten, context: PassContext, *, compiled: bool = False,
+def write(model: Model, frozen: _tf_export.Frozen, graph: Any, context: PassContext, *, compiled: bool = False,
           ) -> tuple[Any, list[str]]:
     """Saves a graph as a SavedModel under the model's own names, and checks its answers against the source.
 
     Args:
         model: the source.
-        frozen: the source, frozen; its signature and unfrozen call are used.
-        made: the graph to save.
+        frozen: the source, frozen; its signature, its tensors' names and its unfrozen call are used.
+        graph: the ``GraphDef`` to save; inputs and outputs are called as in the frozen one.
         context: of the pass.
         compiled: let XLA compile it wherever TensorFlow runs it.
 
@@ -113,11 +99,11 @@ def write(model: Model, frozen: _tf_export.Frozen, made: Rewritten, context: Pas
     """
     import tensorflow as tf
 
-    if made.graph.ByteSize() > _LARGEST:
+    if graph.ByteSize() > _LARGEST:
         raise NotApplicable("the frozen graph is larger than 2 GB, which a SavedModel cannot hold in one file")
     context.progress(0.7, "writing the SavedModel")
     names = [t.name for t in frozen.signature]
-    pruned = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(made.graph, name=""), []).prune(*made.tensors)
+    pruned = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), []).prune(*frozen.tensors)
 
     def call(**tensors: Any) -> dict[str, Any]:
         return dict(zip(frozen.outputs, pruned(*[tensors[n] for n in names]), strict=True))
@@ -157,6 +143,4 @@ def _compared(model: Model, frozen: _tf_export.Frozen, folder: Any, context: Pas
 
 def result(folder: Any, notes: list[str], before: dict[str, int], after: dict[str, int], **details: Any) -> PassResult:
     """What a pass hands back."""
-    return PassResult(folder, ModelFormat.SAVED_MODEL, tuple(notes), {
-        "before": sum(before.values()), "after": sum(after.values()), "ops_before": before, "ops_after": after,
-        **details})
+    return PassResult(folder, ModelFormat.SAVED_MODEL, tuple(notes), {**_ops.details(before, after), **details})

@@ -98,6 +98,10 @@ class Pass:
     machine_dependent: ClassVar[bool] = False
     Settings: ClassVar[type[SettingsBase]] = NoSettings
 
+    def runs_on(self, runtime: str) -> bool:
+        """Whether a runtime can use what the pass makes of a file; its format is another question."""
+        return not self.only_for or runtime in self.only_for
+
     def why_not(self, model: Model, settings: SettingsBase) -> str | None:
         """One sentence why the pass does not apply to this model, or None when it does.
 

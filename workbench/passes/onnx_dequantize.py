@@ -134,10 +134,7 @@ def _dequantize(original: Any) -> tuple[Any, int, int]:
     kept = [n for n, is_new in nodes if is_new or not taken_over.intersection(n.output)]
     del made.graph.node[:]
     made.graph.node.extend(_alive(kept, graph.outputs))
-    used = {name for n in _onnx_io.all_nodes(made.graph) for name in n.input} | graph.outputs
-    for place in reversed(range(len(made.graph.initializer))):
-        if made.graph.initializer[place].name not in used:
-            del made.graph.initializer[place]
+    _onnx_io.drop_unused_weights(made.graph)
     del made.graph.value_info[:]
     return made, count, left
 

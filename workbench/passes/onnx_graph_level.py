@@ -9,12 +9,11 @@ from typing import Any
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _onnx_io, _onnx_prepare
+from . import _check, _onnx_io, _onnx_prepare, _ops
 from .base import Pass, PassContext, PassResult
 
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 _SAME = 0.999
-_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,8 @@ class OnnxGraphLevel(Pass):
         _onnx_io.save(optimized, raw)
         context.progress(0.7, "checking the optimized model")
         _compare(original, optimized, _check.sample(context, model.inputs, model))
-        before, after = (_count(m) for m in (original, optimized))
-        return PassResult(raw, self.produces, tuple(_notes(before, after, settings)), {
-            "before": sum(before.values()), "after": sum(after.values()), "ops_before": before, "ops_after": after})
+        before, after = (_ops.of_onnx(m) for m in (original, optimized))
+        return PassResult(raw, self.produces, tuple(_ops.changes(before, after)), _ops.details(before, after))
 
 
 def _optimize(model: Any, settings: Settings, target: Path) -> None:
@@ -102,25 +100,3 @@ def _compare(original: Any, optimized: Any, feed: dict | None) -> None:
     if agreement < _SAME:
         raise NotApplicable(f"the optimized graph answers differently (cosine {agreement:.4f} on one sample); "
                             "leave the pass out or choose level basic")
-
-
-def _count(model: Any) -> dict[str, int]:
-    """Operators of the main graph and the graphs inside it, most frequent first; a foreign domain is named."""
-    from collections import Counter
-
-    names = (n.op_type if n.domain in ("", "ai.onnx") else f"{n.domain}.{n.op_type}"
-             for n in _onnx_io.all_nodes(model.graph))
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
-
-
-def _notes(before: dict[str, int], after: dict[str, int], settings: Settings) -> list[str]:
-    notes = [f"{sum(before.values())} nodes became {sum(after.values())}"]
-    gone = [f"{op} {n} -> {after.get(op, 0)}" for op, n in before.items() if after.get(op, 0) < n]
-    new = [f"{op} {n}" for op, n in after.items() if op not in before]
-    if gone:
-        notes.append("fewer: " + ", ".join(gone[:_LISTED]))
-    if new:
-        notes.append("new: " + ", ".join(new[:_LISTED]))
-    if any("nchwc" in op for op in after):
-        notes.append("the graph holds a memory layout made for this CPU: measure and use it on the same kind only")
-    return notes

@@ -19,7 +19,7 @@ class TfFreeze(_tf_graph.TfGraphPass):
     def apply(self, model: Model, settings: SettingsBase, context: PassContext) -> PassResult:
         """See :meth:`workbench.passes.base.Pass.apply`."""
         frozen = _tf_graph.freeze(model, context)
-        folder, checked = _tf_graph.write(model, frozen, _tf_graph.Rewritten(frozen.graph, frozen.tensors), context)
+        folder, checked = _tf_graph.write(model, frozen, frozen.graph, context)
         ops = _tf_graph.operators(frozen.graph)
         constants = sum(n.op == "Const" for n in frozen.graph.node)
         notes = [f"one flat graph of {sum(ops.values())} operators, its weights among {constants} constants", *checked]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..model import Model
 from ..settings import SettingsBase, setting
-from . import _tf_graph
+from . import _ops, _tf_graph
 from .base import PassContext, PassResult
 
 
@@ -40,5 +40,5 @@ class TfGrappler(_tf_graph.TfGraphPass):
         left_out = tuple(field for name, field in _tf_graph.REWRITES.items() if not getattr(settings, name))
         made = _tf_graph.grappler(frozen.graph, *frozen.tensors, left_out)
         before, after = _tf_graph.operators(frozen.graph), _tf_graph.operators(made)
-        folder, checked = _tf_graph.write(model, frozen, _tf_graph.Rewritten(made, frozen.tensors), context)
-        return _tf_graph.result(folder, [*_tf_graph.changes(before, after), *checked], before, after)
+        folder, checked = _tf_graph.write(model, frozen, made, context)
+        return _tf_graph.result(folder, [*_ops.changes(before, after), *checked], before, after)

@@ -29,8 +29,7 @@ class TfXla(_tf_graph.TfGraphPass):
         feed = _check.sample(context, model.inputs, model)
         context.progress(0.3, "compiling with XLA")
         kernels = _hlo.kernels(_compiled(frozen, [feed[s.name] for s in model.inputs])) if feed else []
-        folder, checked = _tf_graph.write(model, frozen, _tf_graph.Rewritten(frozen.graph, frozen.tensors), context,
-                                          compiled=True)
+        folder, checked = _tf_graph.write(model, frozen, frozen.graph, context, compiled=True)
         ops = _tf_graph.operators(frozen.graph)
         return _tf_graph.result(folder, [*_notes(kernels, ops), *checked], ops, ops,
                                 kernels=[k._asdict() for k in kernels])

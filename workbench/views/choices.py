@@ -342,10 +342,10 @@ def _with_runtime(selection: Selection, runtime: str) -> tuple[Selection, str]:
 
 def _wrong_format(found: Pass, runtime: str) -> str:
     formats = registry.info(runtime).formats if runtime else ()
-    if _reachable(found.produces) & set(formats) and runtime in (found.only_for or (runtime,)):
+    if _reachable(found.produces) & set(formats) and found.runs_on(runtime):
         return ""
     able = [r.title for r in registry.for_format(found.produces)
-            if not registry.missing(r.name) and r.name in (found.only_for or (r.name,))]
+            if not registry.missing(r.name) and found.runs_on(r.name)]
     advice = f"; choose {' or '.join(able)} to use it" if able else ""
     return f"Works on {FORMAT_TITLES[found.produces]} files{advice}."
 
