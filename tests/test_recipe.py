@@ -1,5 +1,8 @@
 """Recipes: round trips through YAML with a comment on every setting, equality, and errors that name the allowed."""
 
+import hashlib
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -82,6 +85,14 @@ def test_the_plain_words_on_and_off_are_not_lost_to_yaml():
     made = recipe.from_yaml("passes: [{name: onnx-int8-static, reduce_range: off}]")
     assert made.steps[0].settings.reduce_range == "off"
     assert recipe.from_yaml(made.to_yaml()) == made
+
+
+def test_the_key_is_the_hash_of_the_plain_form():
+    """Keys lie in studies: they are put together from remembered parts, and must stay what they were."""
+    for made in (recipe.make(runtime="onnxruntime", threads=2), recipe.Recipe(), recipe.make(
+            ("onnx-int8-static", {"method": "entropy"}), "onnx-simplify", runtime="openvino", batch=4, device="gpu")):
+        text = json.dumps(made.to_dict(), sort_keys=True)
+        assert made.key == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def test_different_settings_have_different_keys():

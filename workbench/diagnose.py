@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import passes, units
+from .measure.environment import INT8_DOT
 from .profile.ops import MOVES, SCALES, is_compute, kind
 from .results import Result
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 NOTABLE = 0.10  # share of the time above which a cause is worth a line
 MOST = 0.5
-_DOT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 _HALF = {"avx512_fp16", "asimdhp", "sve", "sve2"}
 _INTEGERS = ("int8", "uint8", "i8", "u8", "int32", "i32")
 _READABLE_BYTES = 2**31  # protobuf's limit; a larger file keeps its weights apart
@@ -231,7 +231,7 @@ def fallback(case: Case) -> Cause | None:
 
 def no_int8_dot(case: Case) -> Cause | None:
     """INT8 on a processor without 8-bit dot products."""
-    if not case.is_int8 or not case.on_cpu or not case.isa or case.isa & _DOT:
+    if not case.is_int8 or not case.on_cpu or not case.isa or case.isa & INT8_DOT:
         return None
     best = max(case.isa & {"avx2", "avx512f", "avx", "asimd"}, default="its vectors", key=len)
     return Cause("no-int8-dot", "This processor has no INT8 dot product (VNNI)",

@@ -1,5 +1,7 @@
 """Fixtures of the browser tests; without a Chromium they are skipped, loudly."""
 
+from contextlib import closing
+
 import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="BROWSER TESTS SKIPPED: pip install playwright")
@@ -22,9 +24,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def lab_server(tmp_path_factory):
-    server = lab.Server(tmp_path_factory.mktemp("lab"))
-    yield server
-    server.close()
+    with closing(lab.Server(tmp_path_factory.mktemp("lab"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 The tests run in this order, on one page.
 """
 
+from contextlib import closing
+
 import pytest
 
 from workbench.study import Study
@@ -18,9 +20,8 @@ IDLE = '[data-action="cancel"][aria-disabled="true"]'
 @pytest.fixture(scope="module")
 def lab_server(tmp_path_factory):
     """A server of its own: an empty study, and a JupyterLab that has no other tabs to bring back."""
-    server = lab.Server(tmp_path_factory.mktemp("reload"))
-    yield server
-    server.close()
+    with closing(lab.Server(tmp_path_factory.mktemp("reload"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

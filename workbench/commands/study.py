@@ -101,7 +101,7 @@ def _show(args) -> tuple[dict, str]:
 
 
 def _group(key: tuple, results: list, data_names: dict[str, str]) -> dict[str, Any]:
-    from ..search.split import role
+    from ..search import split
     from ..views import frames
 
     name, model, data, machine, batch = key
@@ -112,9 +112,8 @@ def _group(key: tuple, results: list, data_names: dict[str, str]) -> dict[str, A
              "interval_s": p.latency_interval_s, "speedup": p.speedup, "speedup_interval": p.speedup_interval,
              "verdict": p.verdict, "quality": p.quality, "size_bytes": p.size_bytes, "is_baseline": p.is_baseline,
              "standing": p.standing} for p in shown.points]
-    of, use = role(data)
-    return {"model": name, "model_sha256": model, "data": data_names.get(data) or data_names.get(of, ""),
-            "data_sha256": data, "role": use, "machine": machine, "cpu": cpu, "batch": batch,
+    return {"model": name, "model_sha256": model, "data": split.name_of(data, data_names),
+            "data_sha256": data, "role": split.role(data)[1], "machine": machine, "cpu": cpu, "batch": batch,
             "metric": shown.quality_name, "variants": rows, "failures": failures}
 
 

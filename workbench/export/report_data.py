@@ -10,7 +10,7 @@ from ..errors import InputError, WorkbenchError
 from ..model import Model
 from ..results import Result
 from ..search import Goal
-from ..search.split import role
+from ..search.split import name_of, role
 from ..study import Study
 from ..views import budget, frames
 from ..views.frames import Point, Row, Tradeoff
@@ -158,10 +158,10 @@ def _data_name(study: Study, original: Model | None, last: Result, about: dict[s
     """Name of the data set; a study that is older than these names may tell it for bundled data only."""
     from .. import bundled, datasets
 
-    data, names = role(last.data_sha256)[0], study.data_names()
+    data = role(last.data_sha256)[0]
     if data == "random":
         return "random inputs"
-    if known := names.get(last.data_sha256) or names.get(data):
+    if known := name_of(last.data_sha256, study.data_names()):
         return known
     row = next((m for m in bundled.MODELS if m.name == about.get("name")), None)
     if row is None or original is None:

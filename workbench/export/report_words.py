@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import units
 from ..measure import Plan
+from ..measure.environment import INT8_DOT
 from ..results import Result
 from ..runtimes import registry
 from ..views import budget, panes, sentences
@@ -11,8 +12,6 @@ from ..views.choices import pass_title
 from ..views.frames import Point
 from .report_data import Report
 from .report_numbers import same_unit
-
-_VNNI = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 
 
 def answer(report: Report) -> str:
@@ -218,7 +217,7 @@ def _machine(report: Report) -> list[str]:
     environment = report.result.environment
     line = panes.cpu_line(environment) or "this machine"
     text = f"Another processor can turn the order round; all of this is from one machine ({line})."
-    if not _VNNI & set(environment.get("isa") or ()) and not environment.get("gpus"):
+    if not INT8_DOT & set(environment.get("isa") or ()) and not environment.get("gpus"):
         text += " It has no 8-bit dot product (VNNI): on a processor that has one, INT8 gains more."
     found = {str(w) for r in report.results.values() for w in (r.environment.get("warnings") or ())}
     busy = any("busy" in w for w in found)

@@ -21,6 +21,7 @@ ISA_OF_INTEREST = (
     "amx_tile", "amx_int8", "amx_bf16",  # x86
     "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme",  # Arm
 )
+INT8_DOT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})  # sums of 8-bit products in 32 bits
 FRAMEWORKS = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "openvino", "tensorflow",
               "tf-keras", "keras", "tensorflow-model-optimization", "ai-edge-litert", "torch", "tf2onnx")
 _STABLE = ("cpu_model", "isa", "physical_cores", "logical_cores", "usable_cores", "cpu_quota", "memory_gib", "arch",

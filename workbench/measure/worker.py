@@ -99,26 +99,16 @@ class Worker:
         """
         gc.disable()
         try:
-            extra = self._timed(start - refill, refill, budget_s)
-            samples = self._timed(start, runs, budget_s)
+            extra = _timed(self._run, list(self._cycled(start - refill, refill)), budget_s)
+            samples = _timed(self._run, list(self._cycled(start, runs)), budget_s)
         finally:
             gc.enable()
         quiet = _settle() if settle else True
         return {"ns": samples, "refill_ns": extra, "quiet": quiet, "cpu_s": time.process_time()}
 
-    def _timed(self, start: int, runs: int, budget_s: float) -> list[int]:
-        feeds, run, clock = self._feeds, self._run, time.perf_counter_ns
-        chosen = list(islice(cycle(feeds), start % len(feeds), start % len(feeds) + runs))
-        samples: list[int] = []
-        stop = clock() + int(budget_s * 1e9)
-        for feed in chosen:  # the window holds the run, the release of its outputs and one reading of the clock
-            begin = clock()
-            run(feed)
-            end = clock()
-            samples.append(end - begin)
-            if end > stop:
-                break
-        return samples
+    def _cycled(self, start: int, runs: int) -> Iterator[arrays.Feed]:
+        """So many feeds from ``start`` on, beginning anew after the last."""
+        return islice(cycle(self._feeds), start % len(self._feeds), start % len(self._feeds) + runs)
 
     def do_resident(self, runs: int, budget_s: float) -> dict[str, Any]:
         """Times runs without copies between host and device, each on a feed that lies on the device already.
@@ -137,15 +127,7 @@ class Worker:
         except NotImplementedError as error:
             return {"ns": [], "why": str(error)}
         calls[0]()  # the first run on new buffers allocates
-        samples, clock = [], time.perf_counter_ns
-        stop = clock() + int(budget_s * 1e9)
-        for call in islice(cycle(calls), runs):
-            begin = clock()
-            call()
-            samples.append(clock() - begin)
-            if clock() > stop:
-                break
-        return {"ns": samples, "why": ""}
+        return {"ns": _timed(lambda call: call(), list(islice(cycle(calls), runs)), budget_s), "why": ""}
 
     def do_evaluate(self, feeds: str, outputs: str) -> dict[str, Any]:
         """Runs every feed of a file once and writes the outputs."""
@@ -186,7 +168,7 @@ class Worker:
     def do_grow(self, start: int, runs: int) -> dict[str, Any]:
         """Runs without timing each, then tells the resident memory: what is garbage is no leak, so it is collected."""
         begin = time.perf_counter()
-        for feed in islice(cycle(self._feeds), start % len(self._feeds), start % len(self._feeds) + runs):
+        for feed in self._cycled(start, runs):
             self._run(feed)
         seconds = time.perf_counter() - begin
         gc.collect()
@@ -213,6 +195,21 @@ class Worker:
         if self._session is not None:
             self._session.close()
         return {}
+
+
+def _timed(run: Callable[[Any], Any], chosen: list, budget_s: float) -> list[int]:
+    """Nanoseconds of each run, until the budget is over."""
+    clock = time.perf_counter_ns
+    samples: list[int] = []
+    stop = clock() + int(budget_s * 1e9)
+    for one in chosen:  # the window holds the run, the release of its outputs and one reading of the clock
+        begin = clock()
+        run(one)
+        end = clock()
+        samples.append(end - begin)
+        if end > stop:
+            break
+    return samples
 
 
 def _slowed(run: Callable[[dict], dict], share: float) -> Callable[[dict], dict]:

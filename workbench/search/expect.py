@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import passes
+from ..measure.environment import INT8_DOT
 from ..results import Result
 from .ranking import KEEP_ANSWERS
 from .routes import COSTS, DOT_RATIO, OPEN_COST, TRAITS, Route
 from .space import Point, Space
 
-_DOT = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 _RUNTIME_SPREAD, _PAIR_SPREAD, _ROUTE_SPREAD = 0.5, 0.25, 0.08
 _FEWER, _FEWER_SPREAD = 0.4, 0.3  # logarithm of what half the threads cost a model that keeps them busy
 _TINY_S = 3e-4  # below it threads cost more than they bring
@@ -52,7 +52,7 @@ class Expectation:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._dot = not _DOT.isdisjoint(space.isa)
+        self._dot = not INT8_DOT.isdisjoint(space.isa)
         self._most = max(space.threads)
         self._seen: dict[Point, float] = {}
         self._answers: dict[tuple, bool] = {}  # passes -> whether the goal's accuracy was met

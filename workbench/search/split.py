@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,16 @@ def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     parts = [side.take(np.sort(order[:cut])), side.take(np.sort(order[cut:]))]
     return (replace(dataset, evaluation=parts[0], sha256=f"{dataset.sha256}-search{seed}"),
             replace(dataset, evaluation=parts[1], sha256=f"{dataset.sha256}-final{seed}"))
+
+
+def name_of(data_sha256: str, names: Mapping[str, str]) -> str:
+    """Name of the data set that a result was measured on, or that its half was taken of; '' when unknown.
+
+    Args:
+        data_sha256: of the result.
+        names: by hash, see :meth:`workbench.study.Study.data_names`.
+    """
+    return names.get(data_sha256) or names.get(role(data_sha256)[0], "")
 
 
 def role(data_sha256: str) -> tuple[str, str]:

@@ -35,10 +35,6 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
-    def overlap(self, other: Box) -> float:
-        """Shared area in square pixels."""
-        return float(_shared(_table([self]), _table([other]))[0])
-
 
 class Placed(NamedTuple):
     """Where a label went, whether it found room (else it is left out), and whether it needs a line to its point."""
