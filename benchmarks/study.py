@@ -2,8 +2,8 @@
 
     python benchmarks/study.py [--results 10000]
 
-The results are made up (their statistics, not their number, come from a random generator); reading, front, figure
-and table are the dashboard's own.
+The results are made up: their numbers come from a random generator, and they carry what a measured one carries (its
+machine, stages, warm-up). Reading, front, figure and table are the dashboard's own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import machine_line  # noqa: E402
 from workbench import recipe as recipes  # noqa: E402
+from workbench.measure import environment  # noqa: E402
 from workbench.results import Fidelity, Result  # noqa: E402
 from workbench.study import Run, Study  # noqa: E402
 
@@ -41,9 +43,33 @@ def made_up(count: int, seed: int = 0) -> list[Result]:
             machine="host", is_baseline=i == 0, status="ok", median_s=median,
             interval_s=(median * 0.98, median * 1.02), samples=400, ratio=median / 0.0015,
             ratio_interval=(median * 0.97 / 0.0015, median * 1.03 / 0.0015), verdict="faster", fidelity=fidelity,
-            size_bytes=int(rng.integers(1e5, 1e7)), environment={"cpu_model": "made up"},
-            memory={"load_s": 0.1, "rss_peak_bytes": 1e7}))
+            size_bytes=int(rng.integers(1e5, 1e7)), compressed_bytes=int(rng.integers(1e5, 1e7)), stopped="narrow",
+            percentiles_s={"p90": median * 1.1, "p95": median * 1.2, "p99": None},
+            artefact=f"/home/somebody/.cache/inference-workbench/artefacts/{i:040x}/model.onnx",
+            warmup_s=tuple(median * (1 + rng.random(30))), **_carried(rng, recipe)))
     return found
+
+
+def _carried(rng: np.random.Generator, recipe: recipes.Recipe) -> dict:
+    """What a measured result carries beside its numbers: most of what is read."""
+    state = {"clock_mhz": int(rng.integers(2000, 3000)), "load_1min": float(rng.random())}
+    return {
+        "environment": {**_machine(), "state": state, "seed": 0, "warnings": [], "noise": {
+            "wall_s": float(rng.random()), "others_cores": 0.1, "stolen_share": 0.0, "state": state}},
+        "memory": {"rss_baseline_bytes": 47685632, "rss_steady_bytes": int(rng.integers(1e6, 1e8)),
+                   "rss_peak_bytes": int(rng.integers(1e6, 1e8)), "load_s": float(rng.random()), "import_s": 0.02},
+        "describe": {"runtime": recipe.runtime, "version": "1.32.0", "device": "cpu", "threads": recipe.threads,
+                     "providers": ["CPUExecutionProvider"], "nodes": 80, "notes": [], "graph_level": "all",
+                     "nodes_by_provider": {"CPUExecutionProvider": 80}, "intra_op_threads": recipe.threads},
+        "stages": tuple({"name": step.name, "path": f"/home/somebody/.cache/{step.name}/model.onnx", "format": "onnx",
+                         "notes": ["80 of 80 nodes are INT8", "cosine to the source's outputs 0.9999 on one sample"],
+                         "details": {"cosine": float(rng.random()), "ops": {"QLinearConv": 20, "MaxPool": 4}},
+                         "seconds": float(rng.random()), "cached": False} for step in recipe.steps)}
+
+
+@cache
+def _machine() -> dict:
+    return environment.fingerprint()
 
 
 def main() -> None:

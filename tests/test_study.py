@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -47,6 +48,32 @@ def test_reopened_study_shows_what_was_stored(tmp_path):
     assert [list(r) for r in again.rounds("a")] == [[0.001, 0.002], [0.003]]
     assert again.find(FAST.key, "m", "d", "host") == result()
     assert again.find(FAST.key, "m", "d", "another machine") is None
+
+
+def test_what_a_stored_result_carries_is_read_when_it_is_asked_for():
+    study = Study()
+    study.add(result(environment={"cpu_model": "x"}), "s1")
+    found, other = study.results()[0], pickle.loads(pickle.dumps(study.results()[0]))
+    assert "environment" not in vars(found) and not hasattr(found, "no such thing")
+    assert found.environment == {"cpu_model": "x"} and found.stages == ({"name": "p", "notes": ["n"]},)
+    assert found == other == replace(other, verdict="faster") == result(environment={"cpu_model": "x"})
+
+
+def test_a_study_of_an_older_workbench_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "old.sqlite"
+    study = Study(path)
+    study.add(result(environment={"cpu_model": "x"}), "s1")
+    study.close()
+    db = sqlite3.connect(path)  # as schema 1 had it: one text with everything
+    db.execute("UPDATE runs SET payload = ?", (json.dumps(to_dict(result(environment={"cpu_model": "x"}))),))
+    db.execute("ALTER TABLE runs DROP COLUMN carried")
+    db.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    db.commit()
+    db.close()
+    again = Study(path)
+    again.add(result("b", BASE), "s2")
+    assert again.results() == [result(environment={"cpu_model": "x"}), result("b", BASE)]
+    assert Study(path).find(FAST.key, "m", "d", "host").environment == {"cpu_model": "x"}
 
 
 def test_results_of_another_machine_or_data_stay_apart():

@@ -7,6 +7,8 @@ from typing import Any
 
 from .recipe import Recipe
 
+CARRIED = ("memory", "describe", "environment", "stages", "warmup_s")  # two thirds of a stored result
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -99,9 +101,17 @@ class Result:
     describe: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     artefact: str = ""
-    stages: tuple[dict[str, Any], ...] = ()
+    stages: tuple[dict[str, Any], ...] = field(default_factory=tuple)
     rounds: tuple[tuple[float, ...], ...] = ()
-    warmup_s: tuple[float, ...] = ()
+    warmup_s: tuple[float, ...] = field(default_factory=tuple)
+
+    def __getattr__(self, name: str) -> Any:
+        # A result from a study reads CARRIED when it is first asked for: thousands are plotted, few are looked into.
+        read = self.__dict__.get("_carried")
+        if read is None or name not in CARRIED:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__dict__.update(read())
+        return self.__dict__[name]
 
     @property
     def throughput_per_s(self) -> float | None:

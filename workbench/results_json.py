@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import recipe as recipes
-from .results import Fidelity, Result
+from .results import CARRIED, Fidelity, Result
 
 _WORDS = ("metric_name", "notes")  # texts of a fidelity; any other text there is a number that JSON lacks
 _TUPLES = ("interval_s", "ratio_interval", "stages", "warmup_s")
@@ -40,19 +42,52 @@ def to_dict(result: Result) -> dict[str, Any]:
     return plain(d)
 
 
+def split(result: Result) -> tuple[str, str]:
+    """A result as two JSON texts: what lists and plots need, and what it carries beside (see :func:`join`)."""
+    d = to_dict(result)
+    carried = {name: d.pop(name) for name in CARRIED}
+    return json.dumps(d), json.dumps(carried)
+
+
+def join(d: dict[str, Any], carried: str) -> Result:
+    """Inverse of :func:`split`; the second text is read when somebody asks for one of its fields.
+
+    Args:
+        d: the first text, read.
+        carried: the second; '' where ``d`` holds all.
+
+    Raises:
+        InputError: as :func:`from_dict` says.
+    """
+    if not carried:
+        return from_dict(d)
+    result = object.__new__(Result)  # the constructor of a frozen class sets each field by a call
+    result.__dict__.update(_typed(d), rounds=(), _carried=partial(_carried, carried))
+    return result
+
+
 def from_dict(d: dict[str, Any]) -> Result:
     """Inverse of :func:`to_dict`.
 
     Raises:
         InputError: the recipe names a pass or runtime that this workbench does not have.
     """
+    return Result(**_typed(d))
+
+
+def _typed(d: dict[str, Any]) -> dict[str, Any]:
     d = dict(d)
     d["recipe"] = recipes.from_dict(d["recipe"])
     d["fidelity"] = _fidelity(d["fidelity"])
     for name in _TUPLES:
         if d.get(name) is not None:
             d[name] = tuple(d[name])
-    return Result(**d)
+    return d
+
+
+def _carried(text: str) -> dict[str, Any]:
+    d = json.loads(text)
+    return {name: tuple(d[name]) if name in _TUPLES else d[name] for name in CARRIED}
 
 
 def _fidelity(d: dict[str, Any] | None) -> Fidelity | None:

@@ -19,15 +19,16 @@ import numpy as np
 from .collection import no_collection
 from .errors import InputError
 from .results import Result
-from .results_json import from_dict, to_dict
+from .results_json import join, split
 
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     seq INTEGER PRIMARY KEY, run_id TEXT UNIQUE NOT NULL, session TEXT NOT NULL, created TEXT NOT NULL,
     model_sha256 TEXT NOT NULL, data_sha256 TEXT NOT NULL, machine TEXT NOT NULL, recipe_key TEXT NOT NULL,
-    is_baseline INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL);
+    is_baseline INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL,
+    carried TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS runs_variant ON runs (model_sha256, data_sha256, machine, recipe_key, seq);
 CREATE TABLE IF NOT EXISTS blocks (
     run_id TEXT NOT NULL, round INTEGER NOT NULL, seconds BLOB NOT NULL, PRIMARY KEY (run_id, round)) WITHOUT ROWID;
@@ -95,6 +96,11 @@ class Study:
         found = int(self._db.execute("SELECT value FROM meta WHERE key='schema'").fetchone()[0])
         if found > SCHEMA:
             raise InputError(f"study {self.path} has schema {found}; this workbench reads up to {SCHEMA}: upgrade it")
+        if found < 2:  # its runs hold everything in the payload
+            with self._transaction() as db:
+                if not any(row[1] == "carried" for row in db.execute("PRAGMA table_info(runs)")):
+                    db.execute("ALTER TABLE runs ADD COLUMN carried TEXT NOT NULL DEFAULT ''")
+                db.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA),))
 
     @contextmanager
     def _transaction(self):
@@ -123,9 +129,9 @@ class Study:
 
     def runs(self) -> Iterator[Run]:
         """Every run in the order it came, failures and raw rounds included. Needs no memory for all of them."""
-        for seq, session, payload in self._all("SELECT seq, session, '' FROM runs ORDER BY seq", ()):
-            (payload, run_id), = self._all("SELECT payload, run_id FROM runs WHERE seq = ?", (seq,))
-            result = _read(payload)
+        for seq, session in self._all("SELECT seq, session FROM runs ORDER BY seq", ()):
+            (payload, carried, run_id), = self._all("SELECT payload, carried, run_id FROM runs WHERE seq = ?", (seq,))
+            result = _result(json.loads(payload), carried)
             if result is not None:
                 yield Run(session, result, self.rounds(run_id))
 
@@ -138,14 +144,14 @@ class Study:
         where = {"model_sha256": model_sha256, "machine": machine, "data_sha256": data_sha256}
         used = {k: v for k, v in where.items() if v is not None}
         clause = " AND ".join(f"{k} = :{k}" for k in used) or "1"
-        query = f"""SELECT payload FROM runs WHERE seq IN (SELECT seq FROM (
+        query = f"""SELECT payload, carried FROM runs WHERE seq IN (SELECT seq FROM (
             SELECT seq, ROW_NUMBER() OVER (
                 PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY {_BEST_FIRST}) AS n
             FROM runs WHERE {clause}) WHERE n = 1) ORDER BY seq"""
         rows = self._all(query, used)
         with no_collection():
             # One text for all: names that thousands of results share are then read once.
-            found = map(_result, json.loads(f"[{','.join(row[0] for row in rows)}]"))
+            found = map(_result, json.loads(f"[{','.join(row[0] for row in rows)}]"), (row[1] for row in rows))
             return [r for r in found if r is not None]
 
     def data(self, model_sha256: str, machine: str) -> list[str]:
@@ -155,11 +161,11 @@ class Study:
 
     def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
         """The latest good result of a variant, else its latest failure, else None. An index look-up."""
-        query = f"""SELECT payload FROM runs
+        query = f"""SELECT payload, carried FROM runs
             WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
             ORDER BY {_BEST_FIRST} LIMIT 1"""
         rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
-        return _read(rows[0][0]) if rows else None
+        return _result(json.loads(rows[0][0]), rows[0][1]) if rows else None
 
     def history(self, recipe_key: str, baseline_key: str, model_sha256: str, data_sha256: str,
                 machine: str) -> tuple[Rounds, Rounds]:
@@ -232,23 +238,19 @@ class Study:
 def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:
     r = run.result
     row = (r.run_id, run.session, r.created, r.model_sha256, r.data_sha256, r.machine, r.recipe.key,
-           int(r.is_baseline), r.status, json.dumps(to_dict(r)))
+           int(r.is_baseline), r.status, *split(r))
     done = db.execute(f"{verb} INTO runs (run_id, session, created, model_sha256, data_sha256, machine, recipe_key,"
-                      " is_baseline, status, payload) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+                      " is_baseline, status, payload, carried) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
     if done.rowcount:
         blocks = [(r.run_id, i, np.asarray(list(seconds), "<f8").tobytes()) for i, seconds in enumerate(run.rounds)]
         db.executemany(f"{verb} INTO blocks VALUES (?,?,?)", blocks)
     return done.rowcount
 
 
-def _read(payload: str) -> Result | None:
+def _result(plain: dict[str, Any], carried: str) -> Result | None:
     """A stored result; None for one that names a pass or runtime which this workbench does not have."""
-    return _result(json.loads(payload))
-
-
-def _result(plain: dict[str, Any]) -> Result | None:
     try:
-        return from_dict(plain)
+        return join(plain, carried)
     except InputError:
         return None
 
