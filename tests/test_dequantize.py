@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests import pass_parts as parts
 from tests.rendered_text import text_feeds
+from workbench import chain, datasets, passes, recipe, variant
 from workbench import model as models
-from workbench import passes
 from workbench.errors import NotApplicable
 from workbench.passes import _onnx_io
 
@@ -71,6 +71,18 @@ def test_a_float_file_has_nothing_to_turn_back(files, tmp_path):
     assert "no dynamically quantized operator" in found.why_not(models.load(files[0]), found.Settings())
     with pytest.raises(NotApplicable, match="no dynamically quantized operator"):
         parts.apply("onnx-dequantize", files[0], tmp_path)
+
+
+def test_what_is_float_again_may_be_quantized_with_calibration(files, tmp_path):
+    model = models.load(files[1])
+    assert "quantized already" in chain.problem(model, recipe.make("onnx-int8-static", runtime="onnxruntime"))
+    steps = recipe.make("onnx-dequantize", "onnx-int8-static", runtime="onnxruntime")
+    assert chain.problem(model, steps) is None
+    images = np.random.default_rng(0).normal(size=(16, 3, 12, 12)).astype("f4")
+    np.savez(tmp_path / "images.npz", image=images)
+    made = variant.build(model, steps, datasets.load(tmp_path / "images.npz", model)).model
+    after = _onnx_io.op_counts(made.path)
+    assert "ConvInteger" not in after and after["QuantizeLinear"] + after.get("QLinearConv", 0) >= 2
 
 
 @pytest.mark.slow

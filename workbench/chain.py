@@ -61,16 +61,16 @@ def problem(model: Model, recipe: Recipe) -> str | None:
     of :func:`workbench.variant.build`.
     """
     recipe = complete(model, recipe)
-    form = model.format
+    form, telling = model.format, True
     tags: dict[str, str] = {}  # tag -> title of the pass that ensured it
     for index, step in enumerate(recipe.steps):
         found = passes.get(step.name)
         reason = _does_not_follow(found, form, tags) or _missing_package(found)
-        if not reason and (index == 0 or form == model.format or form == _REBUILT.get(model.format)):
+        if not reason and telling and (index == 0 or form == model.format or form == _REBUILT.get(model.format)):
             reason = found.why_not(model, step.settings)
         if reason:
             return reason
-        form = found.produces
+        form, telling = found.produces, telling and not found.changes_kind
         tags.update(dict.fromkeys(found.ensures, found.title))
     return _wrong_runtime(recipe) or _runtime_problem(recipe, form) or _batch_problem(model, recipe)
 

@@ -78,6 +78,7 @@ class Pass:
         packages: import names that must be present, each with its install line.
         legacy_keras: run in a process with TF_USE_LEGACY_KERAS=1.
         only_for: runtimes for which the artefact is made; empty for all that load its format.
+        changes_kind: what the original file holds says nothing any more about the passes that follow.
         machine_dependent: the artefact depends on the CPU it is made on; the cache keeps such ones apart.
     """
 
@@ -95,6 +96,7 @@ class Pass:
     packages: ClassVar[dict[str, str]] = {}
     legacy_keras: ClassVar[bool] = False
     only_for: ClassVar[tuple[str, ...]] = ()
+    changes_kind: ClassVar[bool] = False
     machine_dependent: ClassVar[bool] = False
     Settings: ClassVar[type[SettingsBase]] = NoSettings
 

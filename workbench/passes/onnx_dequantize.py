@@ -29,6 +29,7 @@ class OnnxDequantize(Pass):
     produces = ModelFormat.ONNX
     excludes = frozenset({"int8", "ort-optimized"})
     packages = _onnx_step.PACKAGES
+    changes_kind = True
 
     def why_not(self, model: Model, settings: SettingsBase) -> str | None:
         """Only what was quantized dynamically can go back."""

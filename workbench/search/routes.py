@@ -124,18 +124,21 @@ def _usual() -> tuple[Route, ...]:
 
 def _less_usual(aim: Aim) -> list[Route]:
     """INT8 with other ranges or not everywhere, and what leaves the answers as they are."""
-    def both(name: str, why: str, step: Step, *traits: str) -> list[Route]:
-        return [Route(f"{runtime} {name}", why, (step,), runtime, settings, traits) for runtime, settings in _BOTH]
+    def both(name: str, why: str, steps: tuple[Step, ...], *traits: str) -> list[Route]:
+        return [Route(f"{runtime} {name}", why, steps, runtime, settings, traits) for runtime, settings in _BOTH]
 
     return [
-        *both("int8 mixed", "INT8 but for the nodes it hurts, ranked by damage and time", aim.step, "int8 mixed"),
-        *both("int8 symmetric", "no zero points: simpler kernels", (_STATIC, {"symmetric_activations": True}), "int8",
-              "symmetric"),
-        *both("int8 entropy", "calibration that clips outliers", (_STATIC, {"method": "entropy"}), "int8", "clipped"),
-        *both("int8 percentile", "calibration that clips outliers", (_STATIC, {"method": "percentile"}), "int8",
+        *both("int8 mixed", "INT8 but for the nodes it hurts, ranked by damage and time", (aim.step,), "int8 mixed"),
+        *both("int8 symmetric", "no zero points: simpler kernels", ((_STATIC, {"symmetric_activations": True}),),
+              "int8", "symmetric"),
+        *both("int8 entropy", "calibration that clips outliers", ((_STATIC, {"method": "entropy"}),), "int8",
               "clipped"),
-        *both("simplified", "constants folded before the runtime sees them", "onnx-simplify", "simplified"),
-        *both("dequantized", "what was quantized dynamically, in float again", "onnx-dequantize", "dequantized")]
+        *both("int8 percentile", "calibration that clips outliers", ((_STATIC, {"method": "percentile"}),), "int8",
+              "clipped"),
+        *both("simplified", "constants folded before the runtime sees them", ("onnx-simplify",), "simplified"),
+        *both("dequantized", "what was quantized dynamically, in float again", ("onnx-dequantize",), "dequantized"),
+        *both("dequantized int8", "what was quantized dynamically, with calibration instead",
+              ("onnx-dequantize", _STATIC), "dequantized", "int8")]
 
 
 def _others(natural: str) -> tuple[Route, ...]:
