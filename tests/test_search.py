@@ -121,9 +121,11 @@ def test_what_the_processor_cannot_do_costs_no_trial(mlp):
 def test_words_are_the_same_for_flags_keywords_and_widgets():
     goal = terms.goal({"latency_ms": 2, "size_mb": "1.5", "runtimes": "onnxruntime, litert", "max_drop": None})
     assert goal == Goal(latency_s=0.002, size_bytes=1.5e6, runtimes=("onnxruntime", "litert"))
+    assert [terms.goal({"finetune": t}).finetune for t in ("no", False, "yes", None)] == [False, False, True, True]
     for words, said in (({"latency_ms": -1}, "'latency_ms' is -1"), ({"runtimes": "abacus"}, "unknown runtime"),
                         ({"threads": 1.5}, "a whole number"), ({"speed": 1}, "unknown constraint 'speed'"),
-                        ({"fidelity": 0.9, "max_drop": 1}, "not both"), ({"formats": ["h5"]}, "unknown format")):
+                        ({"fidelity": 0.9, "max_drop": 1}, "not both"), ({"formats": ["h5"]}, "unknown format"),
+                        ({"finetune": "perhaps"}, "allowed: yes, no")):
         with pytest.raises(InputError, match=said):
             terms.goal(words)
     done = shell("--help")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.pass_parts import conv_net
 from tests.test_search import measured
-from workbench import bundled, datasets
+from workbench import bundled, datasets, passes
 from workbench import model as models
 from workbench import recipe as recipes
 from workbench.chain import complete
@@ -127,6 +127,14 @@ def test_without_training_samples_nothing_is_trained():
     space = Space(bundled.model("mlp"), Goal(), fingerprint=OLD)
     assert space.ruled_out["litert narrower"] == "there are no training samples"
     assert not any("narrower" in r.traits for r in space.routes.values())
+
+
+def test_what_needs_fine_tuning_can_be_forbidden():
+    model = bundled.model("mlp")
+    assert "litert narrower" in Space(model, Goal(), fingerprint=OLD, training=True).routes
+    space = Space(model, Goal(finetune=False), fingerprint=OLD, training=True)
+    assert space.ruled_out["litert narrower"] == "the goal does not allow fine-tuning"
+    assert not any(passes.get(s.name).needs_training for p in space.points() for s in space.recipe(p).steps)
 
 
 def test_sizes_are_fixed_where_the_file_leaves_them_open(space, tmp_path):

@@ -42,7 +42,7 @@ def tune(model: Any, data: Any = None, *, calibration: str | Path | None = None,
         on_try: called when a trial begins.
         cancel: set it to stop at once with the best so far.
         **constraints: ``fidelity`` or ``max_drop``, ``latency_ms``, ``size_mb``, ``memory_mb``, ``threads``,
-            ``batch``, ``runtimes``, ``formats``: the same words as the flags of ``workbench tune``.
+            ``batch``, ``finetune``, ``runtimes``, ``formats``: the same words as the flags of ``workbench tune``.
 
     Raises:
         WorkbenchError: a constraint, the model or the data cannot be used; one line that says what to do.

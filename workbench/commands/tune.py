@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from argparse import BooleanOptionalAction
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     for term in TERMS:
         default = f" (default {term.default:g})" if term.default and "default" not in term.help else ""
-        parser.add_argument(term.flag, type=_TYPES[term.kind], default=term.default, help=term.help + default)
+        kind = {"action": BooleanOptionalAction} if term.kind == "switch" else {"type": _TYPES[term.kind]}
+        parser.add_argument(term.flag, default=term.default, help=term.help + default, **kind)
     parser.add_argument("--seed", type=int, default=0, help="of the sampler and the measuring order")
     parser.add_argument("--study", metavar="S.sqlite", help="study to keep the trials in (default: inside BUNDLE)")
     parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers run the trials, e.g. "

@@ -30,6 +30,7 @@ class Goal:
         formats: allowed formats of the artefact, e.g. ('onnx',); () for all.
         threads: threads available in production; 0 for all physical cores.
         batch: samples in one run.
+        finetune: whether variants that need fine-tuning may be tried.
     """
 
     fidelity: float | None = None
@@ -41,6 +42,7 @@ class Goal:
     formats: tuple[str, ...] = ()
     threads: int = 0
     batch: int = 1
+    finetune: bool = True
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -78,8 +78,11 @@ class Space:
         if self.goal.runtimes and route.runtime not in self.goal.runtimes:
             return "the goal does not allow this runtime"
         names = [s if isinstance(s, str) else s[0] for s in route.steps]
-        if not self._training and any(passes.get(n).needs_training for n in names):
-            return "there are no training samples"
+        if any(passes.get(n).needs_training for n in names):
+            if not self.goal.finetune:
+                return "the goal does not allow fine-tuning"
+            if not self._training:
+                return "there are no training samples"
         if "onnx-dequantize" in names and self.model.format != ModelFormat.ONNX:
             return "the original is not quantized"
         try:

@@ -18,7 +18,7 @@ class Term(NamedTuple):
     Attributes:
         name: keyword argument; with dashes it is the flag.
         field: of :class:`Goal`; '' for what is no constraint (minutes).
-        kind: 'number', 'whole' or 'names'.
+        kind: 'number', 'whole', 'names' or 'switch'.
         title: label of the widget, unit included.
         help: one line.
         default: None is 'no limit'.
@@ -57,6 +57,8 @@ TERMS: tuple[Term, ...] = (
          low=1e-6),
     Term("threads", "threads", "whole", "threads", "threads available in production (default: all cores)", high=1024),
     Term("batch", "batch", "whole", "batch", "samples in one run", 1, low=1, high=4096),
+    Term("finetune", "finetune", "switch", "fine-tuning",
+         "whether variants that need fine-tuning may be tried, minutes each (default: yes)", True),
     Term("runtimes", "runtimes", "names", "runtimes", "allowed runtimes, e.g. onnxruntime,openvino (default: all)",
          (), choices=tuple(r.name for r in registry.RUNTIMES)),
     Term("formats", "formats", "names", "must be", "allowed formats of the result, e.g. onnx (default: all)", (),
@@ -95,6 +97,8 @@ def check(term: Term, value: Any) -> Any:
     """
     if term.kind == "names":
         return _names(term, value)
+    if term.kind == "switch":
+        return _switch(term, value)
     if value is None or value == "":
         return term.default
     try:
@@ -105,6 +109,14 @@ def check(term: Term, value: Any) -> Any:
         whole = "a whole number, " if term.kind == "whole" else ""
         raise InputError(f"'{term.name}' is {value!r}; allowed: {whole}{term.low:g} to {term.high:g}")
     return int(number) if term.kind == "whole" else number
+
+
+def _switch(term: Term, value: Any) -> bool:
+    known = {"": term.default, "yes": True, "true": True, "no": False, "false": False}
+    found = known.get("" if value is None else str(value).strip().lower())
+    if found is None:
+        raise InputError(f"'{term.name}' is {value!r}; allowed: yes, no")
+    return found
 
 
 def _names(term: Term, value: Any) -> tuple[str, ...]:

@@ -31,9 +31,17 @@ function drawFormats(model, field, off) {
   }, field.options.map((o) => h("option", { selected: o.on }, o.title)));
 }
 
+function drawSwitch(model, field, off) {
+  return h("input", {
+    type: "checkbox", checked: field.value, disabled: off, "aria-label": `${field.title}: ${field.help}`, "data-term": field.name,
+    "data-focus": `term-${field.name}`, onchange: (event) => model.send({ type: "set", name: field.name, value: event.target.checked }),
+  });
+}
+
+const CONTROLS = { names: drawFormats, switch: drawSwitch };
+
 function drawField(model, field, off) {
-  const control = field.name === "runtimes" ? drawRuntimes(model, field, off)
-    : field.kind === "names" ? drawFormats(model, field, off) : drawNumber(model, field, off);
+  const control = (field.name === "runtimes" ? drawRuntimes : CONTROLS[field.kind] || drawNumber)(model, field, off);
   const wide = field.name === "runtimes" ? " wb-term-wide" : "";
   const line = h(wide ? "div" : "label", { class: `wb-term${wide}${field.error ? " wb-term-bad" : ""}` }, h("span", {}, field.title), control);
   return tip(line, field.error || field.help);
