@@ -4,11 +4,10 @@
         [--keep gains.json]
 
 For each model: ONNX Runtime as it comes, its own static and dynamic INT8, OpenVINO as it comes, and NNCF's ``quantize``
-(in an environment that this script makes with pip). All get the same calibration samples, and are judged on the half of
-the evaluation samples that only the search's last measurement, of its few contenders, used. A peer counts when it meets
-the same bar: at most 1 point of accuracy lost, or mean cosine 0.99 where there are no labels. Ratios are latency over
-ONNX Runtime's default. With ``--keep`` the models may be run one by one, and the last line is about all that the file
-holds.
+(in an environment that this script makes with pip). All get the same calibration samples, and are judged on a third of
+the evaluation samples, which the search never saw. A peer counts when it meets the same bar: at most 1 point of
+accuracy lost, or mean cosine 0.99 where there are no labels. Ratios are latency over ONNX Runtime's default. With
+``--keep`` the models may be run one by one, and the last line is about all that the file holds.
 """
 
 from __future__ import annotations
@@ -38,21 +37,22 @@ from workbench.measure.environment import physical_threads  # noqa: E402
 from workbench.model import ModelFormat  # noqa: E402
 from workbench.runtimes import registry  # noqa: E402
 from workbench.search import Goal, tune  # noqa: E402
-from workbench.search.split import halves  # noqa: E402
 from workbench.units import duration, times  # noqa: E402
 
 OURS, DEFAULT = "workbench tune", "ONNX Runtime"
 SAMPLES, JUDGES = 64, 256
+SEARCHED = 2  # times the judges: half of these samples are for a search's last measurement
 MOST_JUDGES = 1024  # where there are labels: one point of 256 samples would be noise
 OCR = ("common", "common_old", "common_det")
 
 
 class Case(NamedTuple):
-    """A model with its data and what an answer must be."""
+    """A model with its data, other samples that judge, and what an answer must be."""
 
     name: str
     model: Any
     data: Any
+    judges: Any
     goal: Goal
 
 
@@ -72,7 +72,16 @@ def cases(only: list[str], folder: Path):
             data = datasets.load(bundled.dataset_name(name), model)
         else:
             model, data = _published(name, folder)
-        yield Case(name, model, data, Goal().with_default(data.evaluation.labels is not None))
+        searched, judges = thirds(data)
+        yield Case(name, model, searched, judges, Goal().with_default(data.evaluation.labels is not None))
+
+
+def thirds(data: Any):
+    """The data with two thirds of its evaluation samples, and the last third."""
+    side, step = data.evaluation, data.evaluation.fixed_batch or 1
+    order = np.random.default_rng(1).permutation(len(side))
+    cut = len(side) * SEARCHED // (SEARCHED + 1) // step * step
+    return replace(data, evaluation=side.take(np.sort(order[:cut]))), side.take(np.sort(order[cut:]))
 
 
 def _published(name: str, folder: Path):
@@ -82,10 +91,10 @@ def _published(name: str, folder: Path):
 
     if name == "transformer":
         model = models.load(export(folder / "transformer.onnx"))
-        feeds = token_feeds(model, SAMPLES + JUDGES)
+        feeds = token_feeds(model, SAMPLES + (SEARCHED + 1) * JUDGES)
     else:
         model = models.load(Path(find_spec("ddddocr").origin).parent / f"{name}.onnx")
-        feeds = text_feeds(model, SAMPLES + (JUDGES if "det" not in name else 48))
+        feeds = text_feeds(model, SAMPLES + (SEARCHED + 1) * (JUDGES if "det" not in name else 32))
     arrays = np.concatenate([f[model.inputs[0].name] for f in feeds])
     for part, rows in (("calibration", arrays[:SAMPLES]), ("held", arrays[SAMPLES:])):
         np.savez(folder / f"{name}-{part}.npz", **{model.inputs[0].name: rows})
@@ -129,7 +138,7 @@ def compare(case: Case, made: list[Row], seconds: float, seed: int) -> float | N
     base = variant.complete(case.model, recipe.Recipe())
     original = Candidate("original", variant.build(case.model, base, case.data).model.path, case.model.format,
                          case.model.inputs, base.runtime, base.runtime_settings, base.threads, "cpu")
-    judges = halves(case.data, seed)[1].evaluation
+    judges = case.judges
     feeds = judges.feeds(1, MOST_JUDGES)
     ready = {r.tool: r.candidate for r in made if r.candidate is not None}
     told = measure([ready[DEFAULT], original, *(c for t, c in ready.items() if t != DEFAULT)], feeds[:JUDGES],
