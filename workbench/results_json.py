@@ -61,9 +61,7 @@ def join(d: dict[str, Any], carried: str) -> Result:
     """
     if not carried:
         return from_dict(d)
-    result = object.__new__(Result)  # the constructor of a frozen class sets each field by a call
-    result.__dict__.update(_typed(d), rounds=(), _carried=partial(_carried, carried))
-    return result
+    return _quick(Result, {**_typed(d), "rounds": (), "_carried": partial(_carried, carried)})
 
 
 def from_dict(d: dict[str, Any]) -> Result:
@@ -99,4 +97,11 @@ def _fidelity(d: dict[str, Any] | None) -> Fidelity | None:
             d[name] = tuple(value)
         elif type(value) is str and name not in _WORDS:
             d[name] = float(value)
-    return Fidelity(**d)
+    return _quick(Fidelity, d)
+
+
+def _quick(kind: type, values: dict[str, Any]) -> Any:
+    """An object with all its fields; the constructor of a frozen class sets each by a call."""
+    made = object.__new__(kind)
+    made.__dict__.update(values)
+    return made

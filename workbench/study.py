@@ -36,9 +36,7 @@ CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, payload TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS datasets (sha256 TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 """
 
-# A run that was cut short has status 'ok' where it was timed, but its answers were not checked.
-_CUT_SHORT = f"""instr(payload, '{json.dumps("stopped")}: {json.dumps("cancelled")}') > 0"""
-_BEST_FIRST = f"status = 'ok' DESC, {_CUT_SHORT}, seq DESC"
+_CUT_SHORT = f'{json.dumps("stopped")}: {json.dumps("cancelled")}'  # in the payload of such a run
 
 Rounds = list[np.ndarray]
 
@@ -144,14 +142,17 @@ class Study:
         where = {"model_sha256": model_sha256, "machine": machine, "data_sha256": data_sha256}
         used = {k: v for k, v in where.items() if v is not None}
         clause = " AND ".join(f"{k} = :{k}" for k in used) or "1"
-        query = f"""SELECT payload, carried FROM runs WHERE seq IN (SELECT seq FROM (
-            SELECT seq, ROW_NUMBER() OVER (
-                PARTITION BY model_sha256, data_sha256, machine, recipe_key ORDER BY {_BEST_FIRST}) AS n
-            FROM runs WHERE {clause}) WHERE n = 1) ORDER BY seq"""
-        rows = self._all(query, used)
+        query = f"""SELECT status, payload, carried, model_sha256, data_sha256, machine, recipe_key FROM runs
+            NOT INDEXED WHERE {clause} ORDER BY seq"""  # one pass through the file: the index jumps about in it
+        variants: dict[tuple, tuple] = {}
         with no_collection():
+            for number, (status, payload, carried, *variant) in enumerate(self._all(query, used)):
+                run, key = (_worth(status, payload), number, payload, carried), tuple(variant)
+                variants[key] = max(run, variants.get(key, run))
+            best = sorted(variants.values(), key=lambda run: run[1])
             # One text for all: names that thousands of results share are then read once.
-            found = map(_result, json.loads(f"[{','.join(row[0] for row in rows)}]"), (row[1] for row in rows))
+            plain = json.loads(f"[{','.join(run[2] for run in best)}]")
+            found = map(_result, plain, (run[3] for run in best))
             return [r for r in found if r is not None]
 
     def data(self, model_sha256: str, machine: str) -> list[str]:
@@ -161,11 +162,13 @@ class Study:
 
     def find(self, recipe_key: str, model_sha256: str, data_sha256: str, machine: str) -> Result | None:
         """The latest good result of a variant, else its latest failure, else None. An index look-up."""
-        query = f"""SELECT payload, carried FROM runs
-            WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ?
-            ORDER BY {_BEST_FIRST} LIMIT 1"""
+        query = """SELECT status, payload, carried FROM runs
+            WHERE model_sha256 = ? AND data_sha256 = ? AND machine = ? AND recipe_key = ? ORDER BY seq DESC"""
         rows = self._all(query, (model_sha256, data_sha256, machine, recipe_key))
-        return _result(json.loads(rows[0][0]), rows[0][1]) if rows else None
+        if not rows:
+            return None
+        _, payload, carried = max(rows, key=lambda row: _worth(*row[:2]))
+        return _result(json.loads(payload), carried)
 
     def history(self, recipe_key: str, baseline_key: str, model_sha256: str, data_sha256: str,
                 machine: str) -> tuple[Rounds, Rounds]:
@@ -245,6 +248,11 @@ def _insert(db: sqlite3.Connection, verb: str, run: Run) -> int:
         blocks = [(r.run_id, i, np.asarray(list(seconds), "<f8").tobytes()) for i, seconds in enumerate(run.rounds)]
         db.executemany(f"{verb} INTO blocks VALUES (?,?,?)", blocks)
     return done.rowcount
+
+
+def _worth(status: str, payload: str) -> int:
+    """Which run of a variant counts; of equals the latest. One that was cut short was timed, but not checked."""
+    return 0 if status != "ok" else 1 if _CUT_SHORT in payload else 2
 
 
 def _result(plain: dict[str, Any], carried: str) -> Result | None:
