@@ -9,6 +9,7 @@ from tests.bundle_parts import Replay
 from workbench import assemble, bundled, datasets, recipe, variant
 from workbench import model as models
 from workbench.engine import Engine
+from workbench.errors import InputError
 from workbench.export import bundle
 from workbench.measure import Plan, measure, stats
 from workbench.study import Study
@@ -115,3 +116,14 @@ def test_a_bundle_is_whole_whenever_the_writer_stops(made, tmp_path, monkeypatch
     assert np.abs(replay.outputs[f"{name}/0"] - expected[:1]).max() <= 1e-5
     bundle.write(made.results["onnxruntime int8"], model, folder, study)
     assert len(list(folder.glob("model*"))) == 1 and not list(folder.glob(".partial*"))
+
+
+def test_what_did_not_run_gives_no_bundle(tmp_path):
+    model = bundled.model("mlp")
+    study = Study()
+    with Engine(model, datasets.random(model), study, plan=replace(Plan.default(), max_s=0.5)) as engine:
+        failed = engine.measure([recipe.make("onnx-convert", "onnx-dequantize", runtime="onnxruntime")])[-1]
+    assert failed.status == "failed"
+    with pytest.raises(InputError, match="back to float.* did not run .*no dynamically.*one that did"):
+        bundle.write(failed, model, tmp_path / "b", study)
+    assert not (tmp_path / "b").exists()

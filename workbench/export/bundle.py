@@ -64,8 +64,10 @@ def write(result: Result, original: Model, folder: Path, study: Study, *, outcom
         final: False while a search goes on; the measurement then says so.
 
     Raises:
-        InputError: the artefact is gone, or the runtime has no predictor.
+        InputError: the variant did not run, its artefact is gone, or the runtime has no predictor.
     """
+    if result.status != "ok":
+        raise InputError(f"{result.recipe.label} did not run ({result.reason or result.status}): bundle one that did")
     check(folder)
     same = Path(result.artefact) == original.path  # TorchScript does not tell its input shapes a second time
     artefact = original if same else load(result.artefact)
