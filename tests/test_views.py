@@ -435,3 +435,15 @@ def test_messages_that_are_no_events_are_ignored():
     assert heard == []
 
 
+
+
+def test_what_a_page_says_goes_to_the_subshell_that_it_names():
+    from ipykernel.comm import comm
+
+    from workbench.views import subshells
+
+    subshells.by_the_page()
+    made = comm.BaseComm(comm_id="c", primary=False)
+    made._reply_subshell_id = "of the page's last load"  # what ipykernel 7.4 remembers
+    route = getattr(made, "_reply_subshell_for", lambda data, named: named)
+    assert route({"method": "custom"}, "of this load") == "of this load" and route({}, None) is None
