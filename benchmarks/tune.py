@@ -17,6 +17,7 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
+from fractions import Fraction
 from importlib.util import find_spec
 from math import exp, log
 from pathlib import Path
@@ -37,6 +38,7 @@ from workbench.measure.environment import physical_threads  # noqa: E402
 from workbench.model import ModelFormat  # noqa: E402
 from workbench.runtimes import registry  # noqa: E402
 from workbench.search import Goal, tune  # noqa: E402
+from workbench.search.split import cut  # noqa: E402
 from workbench.units import duration, times  # noqa: E402
 
 OURS, DEFAULT = "workbench tune", "ONNX Runtime"
@@ -72,16 +74,9 @@ def cases(only: list[str], folder: Path):
             data = datasets.load(bundled.dataset_name(name), model)
         else:
             model, data = _published(name, folder)
-        searched, judges = thirds(data)
-        yield Case(name, model, searched, judges, Goal().with_default(data.evaluation.labels is not None))
-
-
-def thirds(data: Any):
-    """The data with two thirds of its evaluation samples, and the last third."""
-    side, step = data.evaluation, data.evaluation.fixed_batch or 1
-    order = np.random.default_rng(1).permutation(len(side))
-    cut = len(side) * SEARCHED // (SEARCHED + 1) // step * step
-    return replace(data, evaluation=side.take(np.sort(order[:cut]))), side.take(np.sort(order[cut:]))
+        searched, judges = cut(data.evaluation, 1, Fraction(SEARCHED, SEARCHED + 1))
+        goal = Goal().with_default(judges.labels is not None)
+        yield Case(name, model, replace(data, evaluation=searched), judges, goal)
 
 
 def _published(name: str, folder: Path):

@@ -435,8 +435,6 @@ def test_messages_that_are_no_events_are_ignored():
     assert heard == []
 
 
-
-
 def test_what_a_page_says_goes_to_the_subshell_that_it_names():
     from ipykernel.comm import comm
 

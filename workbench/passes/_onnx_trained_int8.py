@@ -200,4 +200,3 @@ def _bias(graph: Any, node: Any, scale: np.ndarray, step: float | None, weights:
     made.append(helper.make_node("DequantizeLinear", names, [f"{base}_dequantized"], f"{base}_DequantizeLinear",
                                  axis=0))
     node.input[2] = f"{base}_dequantized"
-

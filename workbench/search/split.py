@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
-from ..datasets import Dataset
+from ..datasets import Dataset, Samples
 
 _MARK = re.compile(r"^(?P<data>.+)-(?P<role>search|final)(?P<seed>\d+)$")
 
@@ -16,14 +17,20 @@ _MARK = re.compile(r"^(?P<data>.+)-(?P<role>search|final)(?P<seed>\d+)$")
 def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """The evaluation samples for the search and those for the last measurement; the same when there are too few."""
     side = dataset.evaluation
-    count, step = len(side), side.fixed_batch or 1
-    if count < 8 * step or not (side.rows or side.entries):
+    if len(side) < 8 * (side.fixed_batch or 1) or not (side.rows or side.entries):
         return dataset, dataset
-    order = np.random.default_rng(seed).permutation(count)
-    cut = count // 2 // step * step
-    parts = [side.take(np.sort(order[:cut])), side.take(np.sort(order[cut:]))]
+    parts = cut(side, seed)
     return (replace(dataset, evaluation=parts[0], sha256=f"{dataset.sha256}-search{seed}"),
             replace(dataset, evaluation=parts[1], sha256=f"{dataset.sha256}-final{seed}"))
+
+
+def cut(side: Samples, seed: int, share: Fraction = Fraction(1, 2)) -> tuple[Samples, Samples]:
+    """Two parts of the samples, drawn at random: ``share`` of them, in whole batches where the batch is fixed, and
+    the rest.
+    """
+    order, step = np.random.default_rng(seed).permutation(len(side)), side.fixed_batch or 1
+    first = int(len(side) * share) // step * step
+    return side.take(np.sort(order[:first])), side.take(np.sort(order[first:]))
 
 
 def name_of(data_sha256: str, names: Mapping[str, str]) -> str:
