@@ -153,6 +153,17 @@ def test_nothing_surely_faster_means_keep_the_original(tmp_path):
     assert bare_numbers(Page(report.render(found, None))) == []
 
 
+def test_the_ends_of_a_wide_undecided_interval_have_their_origin_too(tmp_path):
+    study = Study(tmp_path / "s.sqlite")
+    study.add(result(BASE, 1e-3, ratio=1.0, is_baseline=True), "s")
+    study.add(result(INT8, 0.95e-3, ratio=0.95, ratio_interval=(0.77, 1.09), verdict="undecided", is_baseline=False),
+              "s")
+    page = Page(report.render(report_data.gather(study), None))
+    assert bare_numbers(page) == []
+    ends = {attrs["data-field"]: float(attrs["value"]) for attrs, text in page.data if text in ("0.92", "1.3")}
+    assert ends == {"speedup_interval.0": 1 / 1.09, "speedup_interval.1": 1 / 0.77}
+
+
 ODD = {
     "only the baseline": [result(BASE, 2e-3, ratio=1.0, is_baseline=True)],
     "answers not checked": [result(BASE, 2e-3, ratio=1.0, is_baseline=True, fidelity=None),

@@ -174,6 +174,8 @@ class Annotator:
         for field in pairs:
             for piece in str(span(result, field, "\0")).split("\0"):
                 self._keep(Markup(piece))
+        for i, value in enumerate(read_pair(result, "speedup_interval") or ()):  # 'undecided' sentences tell times
+            self._keep(tag(result, f"speedup_interval.{i}", value, units.times(value)))
         if result.ratio_interval and result.ratio:  # 'slower' sentences turn the ratio round
             for field, value in (("ratio", result.ratio), ("ratio_interval.0", result.ratio_interval[0]),
                                  ("ratio_interval.1", result.ratio_interval[1])):
