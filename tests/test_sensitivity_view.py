@@ -40,7 +40,8 @@ def test_a_switch_changes_the_figure_and_the_recipe():
     heard = []
     view = SensitivityView(ranking(), on_change=heard.append, method="entropy")
     assert view.keep == ("block_0/conv", "block_1/conv")
-    view.table._receive(None, {"type": "keep", "keep": ["block_0/conv", "block_5/conv"]}, [])
+    for name, on in (("block_1/conv", False), ("block_5/conv", True)):
+        view.table._receive(None, {"type": "keep", "name": name, "on": on}, [])
     assert view.keep == ("block_0/conv", "block_5/conv") == heard[-1]
     settings = view.recipe.steps[0].settings
     assert view.recipe.steps[0].name == "onnx-int8-mixed" and settings.method == "entropy"

@@ -220,10 +220,23 @@ def test_limits_of_the_search_name_the_button_and_switch_it_off_when_wrong(board
     board._on_tune({"type": "set", "name": "fidelity", "value": "0.8"}, [])
     assert value("max_drop") is None and value("fidelity") == 0.8  # one or the other
     board._on_tune({"type": "set", "name": "fidelity", "value": ""}, [])
-    board._on_tune({"type": "set", "name": "runtimes", "value": ["litert"]}, [])
-    shown = next(f for f in board.tune.fields if f["name"] == "runtimes")["options"]
-    assert [o["id"] for o in shown if o["on"]] == ["litert"]
-    board._on_tune({"type": "set", "name": "runtimes", "value": []}, [])
+
+
+def test_runtimes_of_the_search_are_allowed_one_by_one_and_never_none(board):
+    def shown():
+        return [o["id"] for o in next(f for f in board.tune.fields if f["name"] == "runtimes")["options"] if o["on"]]
+
+    everything = shown()
+    assert len(everything) >= 4
+    for name in everything[1:]:
+        board._on_tune({"type": "allow", "name": "runtimes", "id": name, "on": False}, [])
+    assert shown() == everything[:1] == list(board.session.tuning.words["runtimes"])
+    board._on_tune({"type": "allow", "name": "runtimes", "id": everything[0], "on": False}, [])
+    button = next(a for a in board.bar.actions if a["id"] == "tune")
+    assert shown() == [] and button["disabled"] and "at least one" in button["reason"]
+    for name in everything:
+        board._on_tune({"type": "allow", "name": "runtimes", "id": name, "on": True}, [])
+    assert shown() == everything and board.session.tuning.words["runtimes"] == () and not board.session.tuning.problem
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------

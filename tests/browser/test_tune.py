@@ -48,9 +48,31 @@ def test_a_wrong_limit_says_what_is_allowed_and_stops_the_button(board):
     assert lab.text(board, '[data-action="tune"]') == "Tune for 0.4 min"
 
 
+def test_what_the_user_is_doing_survives_what_the_kernel_answers(board):
+    """Three quick clicks, a text half typed and a press that lasts, each while an answer redraws the form."""
+    board.evaluate("""for (const name of ['tensorflow', 'openvino', 'torch'])
+        document.querySelector(`[data-term="runtimes/${name}"]`).click()""")
+    board.fill('[data-term="latency_ms"]', "12.5")  # not entered yet
+    for name in ("tensorflow", "openvino", "torch"):
+        board.wait_for_selector(f'[data-term="runtimes/{name}"]:not(:checked)', state="attached")
+    press = board.locator(".wb-chip", has=board.locator('[data-term="runtimes/torch"]'))
+    press.hover()
+    board.mouse.down()
+    board.evaluate("""const field = document.querySelector('[data-term="minutes"]');
+        field.value = '0.5'; field.dispatchEvent(new Event('change'))""")
+    board.wait_for_function("document.querySelector('[data-action=tune]').textContent === 'Tune for 0.5 min'")
+    board.mouse.up()
+    board.wait_for_selector('[data-term="runtimes/torch"]:checked', state="attached")
+    assert board.locator('[data-term="runtimes/openvino"]').is_checked() is False
+    assert board.input_value('[data-term="latency_ms"]') == "12.5"
+    press.click()
+    board.wait_for_selector('[data-term="runtimes/torch"]:not(:checked)', state="attached")
+    fill(board, "latency_ms", "")
+    fill(board, "minutes", "0.4")
+    board.wait_for_function("document.querySelector('[data-action=tune]').textContent === 'Tune for 0.4 min'")
+
+
 def test_search_is_live_and_ends_with_a_recommendation(board):
-    for runtime in ("tensorflow", "openvino", "torch"):
-        board.locator(f'[data-term="runtimes/{runtime}"]').uncheck(force=True)
     board.click('[data-action="tune"]')
     board.wait_for_selector(".wb-tune-now")
     board.wait_for_selector(".wb-tried")

@@ -243,6 +243,9 @@ class Dashboard:
         elif message["type"] == "set" and not self.session.tuned:
             self.session.tuning.set(message["name"], message["value"])
             self.refresh()
+        elif message["type"] == "allow" and not self.session.tuned:
+            self.session.tuning.allow(message["name"], message["id"], bool(message["on"]))
+            self.refresh()
 
     def _on_page(self, seen: dict[str, Any]) -> None:
         with self.session.lock:

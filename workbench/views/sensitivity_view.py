@@ -22,7 +22,7 @@ _HEADS = ("operator", "damage alone", "weights only", "activations only", "time 
 
 
 class NodeTable(Pane):
-    """All nodes with their figures; the first column switches between INT8 and float. Sends ``keep`` (names)."""
+    """All nodes with their figures; the first column switches between INT8 and float. Sends ``name`` and ``on`` (in float)."""
 
     _esm = script("nodes")
     _css = (theme.STATIC / "nodes.css").read_text("utf-8")
@@ -48,7 +48,7 @@ class SensitivityView(Card):
         self._built = tuple(r.name for r in self.shown.rows if r.decision == "float")
         self._settings, self._on_change = settings, on_change
         self._line, self._recipe_line = line(_escape(sentence(self.shown))), line()
-        self.table = NodeTable(lambda message, _: self.set_keep(message.get("keep") or ()),
+        self.table = NodeTable(lambda message, _: self._switch(message["name"], message["on"]),
                                rows=[_cells(r) for r in self.shown.rows], keep=list(self._built))
         super().__init__(lambda view: sensitivity_figure(self.shown, view), above=(self._line,),
                          below=(self.table, self._recipe_line), height=height_of(self.shown))
@@ -79,6 +79,10 @@ class SensitivityView(Card):
         self._tell()
         if self._on_change:
             self._on_change(self.keep)
+
+    def _switch(self, name: str, on: bool) -> None:
+        """One node as the page says; only that one, for two quick clicks come before the first is answered."""
+        self.set_keep({*self.keep, name} if on else set(self.keep) - {name})
 
     @property
     def recipe(self) -> Recipe:

@@ -86,6 +86,15 @@ class Tuning:
         if other and self.words[name] is not None:
             self.words[other] = None  # one or the other
 
+    def allow(self, name: str, choice: str, on: bool) -> None:
+        """One choice of a constraint that lists names; all of them allowed is no constraint."""
+        usable = [o for o in self._options(name) if not o["reason"]]
+        kept = [o["id"] for o in usable if (on if o["id"] == choice else o["on"])]
+        if kept:
+            self.set(name, [] if len(kept) == len(usable) else kept)
+        else:
+            self.errors[name] = f"allow at least one of the {terms.BY_NAME[name].title}"
+
     @property
     def minutes(self) -> float:
         """Time budget."""
@@ -134,15 +143,19 @@ class Tuning:
 
     def _field(self, term: terms.Term) -> Field:
         value = self.words[term.name]
-        options: tuple[dict[str, Any], ...] = ()
-        if term.name == "runtimes":
-            options = tuple({"id": r.name, "title": frames.short_runtime(r.name), "on": not value or r.name in value,
-                             "reason": registry.missing(r.name) or ""} for r in registry.RUNTIMES)
-        elif term.name == "formats":
-            options = tuple({"id": name, "title": title, "on": (list(value) or [""])[0] == name}
-                            for name, title in (("", "any format"), ("onnx", "ONNX"), ("tflite", "TFLite")))
         return Field(term.name, term.title, term.help, term.kind, list(value) if term.kind == "names" else value,
-                     self._placeholder(term.name), options, self.errors.get(term.name, ""))
+                     self._placeholder(term.name), self._options(term.name), self.errors.get(term.name, ""))
+
+    def _options(self, name: str) -> tuple[dict[str, Any], ...]:
+        """What a list of names chooses from."""
+        value = self.words[name]
+        if name == "runtimes":
+            return tuple({"id": r.name, "title": frames.short_runtime(r.name), "on": (not value or r.name in value) and name not in self.errors,
+                          "reason": registry.missing(r.name) or ""} for r in registry.RUNTIMES)
+        if name == "formats":
+            return tuple({"id": name, "title": title, "on": (list(value) or [""])[0] == name}
+                         for name, title in (("", "any format"), ("onnx", "ONNX"), ("tflite", "TFLite")))
+        return ()
 
     def _placeholder(self, name: str) -> str:
         """What an empty field means."""

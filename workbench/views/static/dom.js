@@ -9,6 +9,7 @@ function h(tag, attrs, ...children) {
     else if (key === "checked" || key === "value") node[key] = value;
     else node.setAttribute(key, value === true ? "" : value);
   }
+  if (tag === "input") for (const name of ["input", "change"]) node.addEventListener(name, () => { node.typed = name === "input"; });
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
     node.append(child instanceof Node ? child : document.createTextNode(String(child)));
@@ -16,20 +17,35 @@ function h(tag, attrs, ...children) {
   return node;
 }
 
-// Replaces the content, but leaves the focus (and a text cursor) where it was: elements carry data-focus.
+// Replaces the content, but takes nothing from under the user's hands: the focus, a text that is being typed and its cursor
+// stay where they were (elements carry data-focus), and while the pointer is pressed on the content the replacement waits, or
+// the click would be lost. A list that is open would close: its element is left out of that wait, as it may never end.
 function redraw(el, ...children) {
+  if (!el.press) el.addEventListener("pointerdown", el.press = (event) => { if (event.target.tagName !== "SELECT") hold(el); });
+  if (el.held) { el.later = children; return; }
   const active = el.contains(document.activeElement) ? document.activeElement : null;
-  root(el).querySelectorAll(".wb-tip").forEach((bubble) => bubble.remove());
   const key = active && active.dataset.focus;
   const cursor = active && active.selectionStart;
   el.replaceChildren(...children.filter(Boolean));
+  root(el).querySelectorAll(".wb-tip").forEach((bubble) => { if (!bubble.owner.isConnected) bubble.remove(); });
   if (!key) return;
   const again = el.querySelector(`[data-focus="${CSS.escape(key)}"]`);
   if (!again) return;
+  if (active.typed) { again.value = active.value; again.typed = true; }
   again.focus({ preventScroll: true });
   if (typeof cursor === "number" && again.setSelectionRange && again.type === "text") {
     again.setSelectionRange(cursor, cursor);
   }
+}
+
+function hold(el) {
+  el.held = true;
+  const free = () => setTimeout(() => { // after the click that follows
+    for (const end of ["pointerup", "pointercancel"]) window.removeEventListener(end, free, true);
+    el.held = false;
+    if (el.later) { const children = el.later; el.later = null; redraw(el, ...children); }
+  });
+  for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, free, true);
 }
 
 function root(el) {
@@ -45,6 +61,7 @@ function tip(node, text) {
     hide();
     const frame = root(node), box = frame.getBoundingClientRect(), at = node.getBoundingClientRect();
     bubble = h("div", { class: "wb-tip", role: "tooltip" }, text);
+    bubble.owner = node;
     frame.append(bubble);
     const rail = node.closest(".wb-rail"); // beside the rail, so that a tip never covers the next choice
     const left = rail ? rail.getBoundingClientRect().right - box.left + 6 : at.left - box.left;

@@ -4,11 +4,7 @@ const TITLES = ["", "node", "operator", "damage alone", "weights only", "activat
 
 function nodeRow(model, row, kept) {
   const on = kept.has(row.name);
-  const flip = () => {
-    const next = new Set(model.get("keep"));
-    if (on) next.delete(row.name); else next.add(row.name);
-    model.send({ type: "keep", keep: [...next] });
-  };
+  const flip = () => model.send({ type: "keep", name: row.name, on: !on });
   const button = h("button", {
     class: `wb-switch ${on ? "wb-switch-float" : "wb-switch-int8"}`, type: "button", role: "switch", "aria-checked": String(on),
     "aria-label": `${row.name} stays in float`, "data-focus": `node-${row.name}`, onclick: flip,
@@ -29,7 +25,6 @@ export default {
         h("tbody", {}, model.get("rows").map((row) => nodeRow(model, row, kept))))));
       el.firstElementChild.scrollTop = place;
     };
-    for (const name of ["rows", "keep"]) model.on(`change:${name}`, draw);
-    draw();
+    return listen(model, ["rows", "keep"], draw);
   },
 };

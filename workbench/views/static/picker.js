@@ -30,7 +30,7 @@ function drawItem(model, kind, item, close) {
 
 function drawPanel(model, kind, spec, close) {
   const path = h("input", {
-    type: "text", class: "wb-path", placeholder: spec.placeholder, "aria-label": `path of the ${kind}`, spellcheck: "false",
+    type: "text", class: "wb-path", placeholder: spec.placeholder, "data-focus": `path-${kind}`, "aria-label": `path of the ${kind}`, spellcheck: "false",
     onkeydown: (event) => { if (event.key === "Enter") go(); },
   });
   const go = () => { if (path.value.trim()) { close(); model.send({ type: "open", kind, source: path.value.trim() }); } };

@@ -10,15 +10,10 @@ function drawNumber(model, field, off) {
 }
 
 function drawRuntimes(model, field, off) {
-  const usable = field.options.filter((o) => !o.reason);
-  const press = (option, on) => {
-    const kept = usable.filter((o) => (o === option ? on : o.on)).map((o) => o.id);
-    model.send({ type: "set", name: field.name, value: kept.length === usable.length ? [] : kept });
-  };
   return h("span", { class: "wb-chips", role: "group", "aria-label": `${field.title}: ${field.help}` }, field.options.map((option) => {
     const input = h("input", {
       type: "checkbox", checked: option.on && !option.reason, disabled: off || Boolean(option.reason), "data-term": `runtimes/${option.id}`,
-      "data-focus": `term-runtimes-${option.id}`, onchange: (event) => press(option, event.target.checked),
+      "data-focus": `term-runtimes-${option.id}`, onchange: (event) => model.send({ type: "allow", name: field.name, id: option.id, on: event.target.checked }),
     });
     return tip(h("label", { class: option.reason ? "wb-chip wb-off" : "wb-chip" }, input, h("span", {}, option.title)), option.reason);
   }));
