@@ -22,7 +22,7 @@ _HEADS = ("operator", "damage alone", "weights only", "activations only", "time 
 
 
 class NodeTable(Pane):
-    """All nodes with their figures; the first column switches between INT8 and float. Sends ``name`` and ``on`` (in float)."""
+    """All nodes with their figures; the first column switches between INT8 and float. Sends ``name`` and ``on``."""
 
     _esm = script("nodes")
     _css = (theme.STATIC / "nodes.css").read_text("utf-8")

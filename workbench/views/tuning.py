@@ -150,7 +150,9 @@ class Tuning:
         """What a list of names chooses from."""
         value = self.words[name]
         if name == "runtimes":
-            return tuple({"id": r.name, "title": frames.short_runtime(r.name), "on": (not value or r.name in value) and name not in self.errors,
+            none = name in self.errors
+            return tuple({"id": r.name, "title": frames.short_runtime(r.name),
+                          "on": (not value or r.name in value) and not none,
                           "reason": registry.missing(r.name) or ""} for r in registry.RUNTIMES)
         if name == "formats":
             return tuple({"id": name, "title": title, "on": (list(value) or [""])[0] == name}
