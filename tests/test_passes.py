@@ -198,7 +198,8 @@ def test_float16_says_when_large_weights_are_cut(tmp_path):
 def test_graph_level_counts_nodes_and_keeps_answers(level, conv, tmp_path):
     source, result, made = parts.apply("onnx-graph-level", conv, tmp_path / "out", level=level)
     assert made.details["after"] <= made.details["before"] == 8
-    assert (made.details["after"] < 8) == (level != "basic")
+    # How far it goes is the CPU's affair: blocks of 16 channels may cost as many reorders as fusions save.
+    assert any(op.startswith("com.microsoft") for op in made.details["ops_after"]) == (level != "basic")
     assert made.details["after"] == sum(made.details["ops_after"].values()) == result.nodes
     feed = parts.context(source, tmp_path / "x").calibration[0]
     np.testing.assert_allclose(parts.run(made.path, feed)[0], parts.run(conv, feed)[0], rtol=1e-4, atol=1e-6)

@@ -156,6 +156,13 @@ def run_all(page: Page) -> None:
     raise AssertionError("the notebook does not start to run")
 
 
+def save(page: Page) -> None:
+    """Saves the notebook by its key and waits until the server has it."""
+    with page.expect_response(lambda r: r.request.method == "PUT" and "/api/contents/" in r.url) as saved:
+        page.keyboard.press("Control+s")
+    assert saved.value.ok
+
+
 def keep(page: Page, name: str, **options: object) -> None:
     """A screenshot for people, in ``tests/output``."""
     OUTPUT.mkdir(parents=True, exist_ok=True)

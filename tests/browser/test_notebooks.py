@@ -67,8 +67,7 @@ def test_dark_theme_reaches_the_figures(passes):
 
 
 def test_reload_brings_the_figures_back_without_running(passes):
-    passes.keyboard.press("Control+s")
-    passes.wait_for_timeout(3000)
+    lab.save(passes)
     passes.reload()
     passes.wait_for_selector(".wb-chart-area .main-svg", timeout=120_000)
     assert passes.locator(".wb-page .wb-row").count() >= 3

@@ -67,8 +67,7 @@ def test_a_search_goes_on_being_shown(board, lab_server, kernel):
     board.click('[data-action="tune"]')
     board.wait_for_selector(".wb-tried")
     tried, before = board.locator(".wb-tried").count(), kernel()
-    board.keyboard.press("Control+s")
-    board.wait_for_timeout(2000)
+    lab.save(board)
     board.reload()
     board.wait_for_selector(".wb-tune-now")  # without running anything
     assert board.locator(RUNNING).count() == 1 and board.locator(".wb-tried").count() >= tried
