@@ -357,3 +357,24 @@ def test_renaming_onto_a_taken_name_moves_the_other_aside(conv):
     _onnx_names.rename(model.graph, "probabilities", "c1")
     assert model.graph.output[0].name == "c1"
     np.testing.assert_array_equal(_onnx_io.run(model, feed)[0], before)
+
+
+@pytest.mark.parametrize("name, settings", [("onnx-int8-static", {}), ("onnx-int8-static", {"format": "qoperator"}),
+                                            ("onnx-int8-mixed", {"target": 0.0}), ("onnx-int8w-int16a", {})], ids=str)
+def test_a_branch_that_reads_a_relu_of_the_graph_around_it_still_does(name, settings, tmp_path):
+    """The stock quantizer hands it the values from before the Relu (found on a published voice detector)."""
+    def branch(op: str) -> onnx.GraphProto:
+        return h.make_graph([h.make_node(op, ["r"], [f"{op}_out"], op)], op, [],
+                            [parts.value(f"{op}_out", None, 4, 8, 8)])
+
+    nodes = [h.make_node("Conv", ["x", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
+             h.make_node("Relu", ["c"], ["r"], "relu"), h.make_node("ReduceSum", ["x"], ["s"], "sum", keepdims=0),
+             h.make_node("Cast", ["s"], ["decides"], "cast", to=onnx.TensorProto.BOOL),
+             h.make_node("If", ["decides"], ["y"], "if", then_branch=branch("Identity"),
+                         else_branch=branch("Neg"))]
+    path = parts.save(tmp_path / "m.onnx", nodes, [parts.value("x", "n", 3, 8, 8)], [parts.value("y", "n", 4, 8, 8)],
+                      [parts.weight("w", 4, 3, 3, 3)])
+    source, _, made = parts.apply(name, path, tmp_path / "out", **settings)
+    feed = parts.context(source, tmp_path / "x").calibration[0]
+    ours, theirs = parts.run(made.path, feed)[0], parts.run(path, feed)[0]
+    assert theirs.min() == 0 and parts.cosine(ours, theirs) > 0.999

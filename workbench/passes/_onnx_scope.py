@@ -77,6 +77,40 @@ def fuse_bias(model: Any) -> int:
     return len(fused)
 
 
+def shield_inner_graphs(model: Any) -> int:
+    """What a branch or a loop's body reads from the graph around it, it reads through an Identity (in place).
+
+    ONNX Runtime's quantizer takes a Relu away by giving its output's name to the node before it, and looks for readers
+    in the main graph only: the graphs inside nodes then read the values from before the Relu.
+
+    Returns:
+        number of tensors that got an Identity.
+    """
+    import onnx
+
+    graph = model.graph
+    inner = [g for n in graph.node for g in _onnx_io.subgraphs(n)]
+    inside = [n for g in inner for n in _onnx_io.all_nodes(g)]
+    own = {v.name for g in _all_graphs(inner) for v in (*g.input, *g.initializer)}
+    read = {i for n in inside for i in n.input} - own.union(*(n.output for n in inside))
+    shielded = {}
+    for node in list(graph.node):
+        for tensor in node.output:
+            if tensor in read:
+                shielded[tensor] = f"{tensor}_inside"
+                place = list(graph.node).index(node) + 1
+                graph.node.insert(place, onnx.helper.make_node("Identity", [tensor], [shielded[tensor]],
+                                                               f"{tensor}_shield"))
+    for node in inside:
+        for i, tensor in enumerate(node.input):
+            node.input[i] = shielded.get(tensor, tensor)
+    return len(shielded)
+
+
+def _all_graphs(graphs: list[Any]) -> list[Any]:
+    return [found for g in graphs for found in (g, *_all_graphs([i for n in g.node for i in _onnx_io.subgraphs(n)]))]
+
+
 def _fuse(node: Any, add: Any, weights: dict[str, Any], uses: Counter) -> bool:
     bias = next((i for i in add.input if i != node.output[0]), "")
     if node.input[1] not in weights or bias not in weights or uses[bias] != 1:

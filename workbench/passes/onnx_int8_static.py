@@ -73,6 +73,7 @@ class OnnxInt8Static(Pass):
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
         _onnx_scope.fuse_bias(prepared.model)
+        _onnx_scope.shield_inner_graphs(prepared.model)
         target = context.workdir / "model.onnx"
         quantized, asked = _quantize(prepared.model, feeds, settings, target, context)
         report = _report(prepared.model, quantized, settings)
