@@ -116,7 +116,9 @@ def _cosine(model: Model, data: Dataset, built: variant.Variant, made: recipe.Re
 
 def _angle(a: np.ndarray, b: np.ndarray) -> float:
     x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
-    return float(x @ y / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-300)) if x.shape == y.shape else 0.0
+    if x.shape != y.shape:
+        return 0.0
+    return 1.0 if (x == y).all() else float(x @ y / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-300))
 
 
 def main() -> int:

@@ -378,3 +378,17 @@ def test_a_branch_that_reads_a_relu_of_the_graph_around_it_still_does(name, sett
     feed = parts.context(source, tmp_path / "x").calibration[0]
     ours, theirs = parts.run(made.path, feed)[0], parts.run(path, feed)[0]
     assert theirs.min() == 0 and parts.cosine(ours, theirs) > 0.999
+
+
+@pytest.mark.parametrize("name", ONNX_PASSES)
+def test_a_size_written_as_minus_one_is_an_open_one(name, tmp_path):
+    """As the published text orientation classifier of PaddleOCR has it."""
+    path = parts.conv_net(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = -1
+    onnx.save(model, path)
+    source, _, made = parts.apply(name, path, tmp_path / "out")
+    assert source.inputs[0].shape[0] is None
+    feed = parts.context(source, tmp_path / "x").calibration[0]
+    assert parts.cosine(parts.run(made.path, feed)[0], parts.run(path, feed)[0]) > 0.97

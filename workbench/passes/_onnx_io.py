@@ -37,7 +37,17 @@ def load(path: Path) -> Any:
     if model.ByteSize() > LARGEST_IN_ONE_FILE or model.ByteSize() < 0:
         raise NotApplicable("the model is larger than 2 GB, which the ONNX rewriting tools cannot hold; "
                             "convert a smaller model or run it as it is")
+    _open_unknown_sizes(model.graph)
     return model
+
+
+def _open_unknown_sizes(graph: Any) -> None:
+    """Some exporters write an unknown size as -1 or 0; the tools take that for a size (in place)."""
+    for values, least in ((graph.input, 1), (graph.output, 1), (graph.value_info, 0)):
+        for value in values:
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value < least:
+                    dim.ClearField("dim_value")
 
 
 def save(model: Any, path: Path) -> Path:
