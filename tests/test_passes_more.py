@@ -203,6 +203,16 @@ def test_shapes_are_frozen_from_settings_pins_or_a_sample(tmp_path):
         frozen(models.load(parts.conv_net(tmp_path / "c.onnx")), "batch")
 
 
+@pytest.mark.parametrize("name", ["?", "any"])
+def test_one_name_for_two_sizes_is_no_name(name, tmp_path):
+    nodes = [h.make_node("Relu", ["x"], ["y"], "relu")]
+    path = parts.save(tmp_path / "m.onnx", nodes, [parts.value("x", "n", name, name)],
+                      [parts.value("y", "n", name, name)])
+    source, found = models.load(path), registry.get("onnx-freeze-shapes")
+    context = PassContext(tmp_path, ({"x": np.zeros((1, 4, 6), np.float32)},))
+    assert models.load(found.apply(source, found.Settings(batch=1), context).path).inputs[0].shape == (1, 4, 6)
+
+
 @pytest.mark.parametrize(("shapes", "words"), [
     (("x:1x2",), "not of the form"), (("y=1x2",), "'y' is no input"), (("x=0x2",), "not of the form")])
 def test_shapes_that_cannot_be_are_said(shapes, words, tmp_path):

@@ -17,7 +17,7 @@ from .probe import explain, is_safetensors
 # Fields of ModelProto, number -> wire type: ONNX files have no magic number.
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _MAX_BYTES = 2**31 - 1  # of any protobuf
-_UNKNOWN_DIMS = ("", "?", "-1", "None", "none", "unk", "unknown")
+UNKNOWN_DIMS = ("", "?", "-1", "None", "none", "unk", "unknown")
 _STANDARD = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 _ONNXRUNTIME = "com.microsoft"
 
@@ -188,4 +188,4 @@ def _spec(value: Any, notes: list[str]) -> TensorSpec:
 def _dim(dim: Any) -> Dim:
     if dim.HasField("dim_value"):
         return dim.dim_value if dim.dim_value > 0 else None  # 0 and -1 are how some exporters say 'unknown'
-    return None if dim.dim_param.strip() in _UNKNOWN_DIMS else dim.dim_param
+    return None if dim.dim_param.strip() in UNKNOWN_DIMS else dim.dim_param

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, NotApplicable
+from ..formats.onnx import UNKNOWN_DIMS
 from ..model import TensorSpec
 
 LARGEST_IN_ONE_FILE = 1_900_000_000  # protobuf holds 2 GB; graph rewriting needs room below that
@@ -42,12 +43,14 @@ def load(path: Path) -> Any:
 
 
 def _open_unknown_sizes(graph: Any) -> None:
-    """Some exporters write an unknown size as -1 or 0; the tools take that for a size (in place)."""
+    """Some exporters write an unknown size as -1, 0 or '?'; the tools take that for a size or a name (in place)."""
     for values, least in ((graph.input, 1), (graph.output, 1), (graph.value_info, 0)):
         for value in values:
             for dim in value.type.tensor_type.shape.dim:
                 if dim.HasField("dim_value") and dim.dim_value < least:
                     dim.ClearField("dim_value")
+                elif dim.HasField("dim_param") and dim.dim_param.strip() in UNKNOWN_DIMS:
+                    dim.ClearField("dim_param")
 
 
 def save(model: Any, path: Path) -> Path:

@@ -99,13 +99,14 @@ def _freeze(original: Any, sizes: dict[str, tuple[int, ...]], batch: int) -> tup
     made.CopyFrom(original)
     symbols: dict[str, int] = {}
     frozen = []
+    loose = _no_symbols(made, sizes)
     for value in _onnx_io.graph_inputs(made):
         dims = value.type.tensor_type.shape.dim
         wanted = sizes.get(value.name)
         for axis, dim in enumerate(dims):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
-            symbol = dim.dim_param
+            symbol = dim.dim_param if dim.dim_param not in loose else ""
             size = symbols.get(symbol) if symbol else None
             if size is None:
                 size = batch if axis == 0 else wanted[axis] if wanted and len(wanted) == len(dims) else 0
@@ -119,6 +120,17 @@ def _freeze(original: Any, sizes: dict[str, tuple[int, ...]], batch: int) -> tup
                 dim.dim_value = symbols[dim.dim_param]
     del made.graph.value_info[:]
     return made, frozen
+
+
+def _no_symbols(model: Any, sizes: dict[str, tuple[int, ...]]) -> set[str]:
+    """Names that stand for several sizes: some files call every open size the same."""
+    found: dict[str, set[int]] = {}
+    for value in _onnx_io.graph_inputs(model):
+        dims, wanted = value.type.tensor_type.shape.dim, sizes.get(value.name, ())
+        if len(wanted) == len(dims):
+            for axis, dim in enumerate(dims[1:], 1):
+                found.setdefault(dim.dim_param, set()).add(wanted[axis])
+    return {name for name, known in found.items() if len(known) > 1}
 
 
 def _fits(made: Any, feed: dict[str, np.ndarray]) -> bool:
