@@ -239,6 +239,36 @@ def test_scalar_outputs():
     assert found.samples == 1 and found.metric == 1.0
 
 
+def test_one_number_a_sample_is_judged_by_its_variance():
+    """The cosine of any two positive numbers is 1, so a broken voice detector or regression would look perfect."""
+    theirs = RNG.random((200, 1)).astype(np.float32)
+    ours = theirs + RNG.normal(scale=0.05, size=theirs.shape).astype(np.float32)
+    found = evaluate({"y": ours}, {"y": theirs})
+    r2 = 1 - ((ours - theirs) ** 2).sum() / ((theirs - theirs.mean()) ** 2).sum()
+    assert found.metric_name == found.likeness == "R²" and found.metric == pytest.approx(r2, abs=1e-5) and r2 < 0.99
+    assert any("one number a sample" in n for n in found.notes)
+    for broken in (theirs.mean(keepdims=True) + 0 * theirs, RNG.permutation(theirs), 3 * theirs):
+        assert evaluate({"y": broken}, {"y": theirs}).metric < 0.1
+    assert evaluate({"y": theirs.copy()}, {"y": theirs}).metric == 1.0
+    ours[:20] = np.nan
+    assert evaluate({"y": ours}, {"y": theirs}).metric == pytest.approx(0.9 * r2, abs=0.02)
+
+
+def test_numbers_that_hardly_vary_may_be_off_by_a_little():
+    theirs = (5 + 1e-6 * RNG.normal(size=(50, 1))).astype(np.float32)
+    assert evaluate({"y": theirs * 1.001}, {"y": theirs}).metric > 0.999
+    assert evaluate({"y": theirs * 1.1}, {"y": theirs}).metric < 0.01
+    zero = np.zeros((50, 1), np.float32)
+    assert evaluate({"y": zero}, {"y": zero}).metric == 1.0 and evaluate({"y": zero + 1}, {"y": zero}).metric == 0.0
+
+
+def test_labels_of_a_one_number_classifier_still_give_its_accuracy():
+    theirs = RNG.random((100, 1)).astype(np.float32)
+    found = evaluate({"y": 1 - theirs}, {"y": theirs}, labels=(theirs[:, 0] > 0.5).astype(int))
+    assert found.metric_name == "accuracy" and found.metric == 0.0 and found.likeness == "R²"
+    assert found.cosine_mean < 0
+
+
 def test_the_interval_covers_and_the_seed_decides():
     theirs = RNG.normal(size=(40, 16))
     ours = noisy(theirs, 0.5)

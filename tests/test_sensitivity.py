@@ -31,7 +31,7 @@ BAD = "second"
 LAYERS = ("first", "second", "third", "fourth")
 
 
-def planted_net(path: Path) -> Path:
+def planted_net(path: Path, answers: int = 10) -> Path:
     """Four convolutions and a Gemm. One input channel of the second convolution is always zero, and its weights there
     are huge: they never reach an output, but spoil the scale of every weight beside them."""
     rng = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def planted_net(path: Path) -> Path:
     bad[:, 3, 1, 1] = 10.0
     weights = [array("w1", 16, 3, 3, 3, scale=0.3), nh.from_array(bias, "b1"), nh.from_array(bad, "w2"),
                array("w3", 16, 16, 3, 3, scale=0.1), array("w4", 16, 16, 3, 3, scale=0.1),
-               array("w5", 16, 10, scale=0.5)]
+               array("w5", 16, answers, scale=0.5)]
     nodes, last = [], "image"
     for i, name in enumerate(LAYERS, 1):
         inputs = [last, f"w{i}"] + (["b1"] if i == 1 else [])
@@ -55,8 +55,8 @@ def planted_net(path: Path) -> Path:
     nodes += [h.make_node("GlobalAveragePool", [last], ["pool"], "pool"),
               h.make_node("Flatten", ["pool"], ["flat"], "flat"),
               h.make_node("Gemm", ["flat", "w5"], ["scores"], "dense")]
-    return parts.save(path, nodes, [parts.value("image", "batch", 3, 12, 12)], [parts.value("scores", "batch", 10)],
-                      weights)
+    return parts.save(path, nodes, [parts.value("image", "batch", 3, 12, 12)],
+                      [parts.value("scores", "batch", answers)], weights)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,18 @@ def test_a_planted_bad_layer_ranks_first_by_its_weights_and_restoring_it_recover
     left = 1 - held_out(planted, restored.path)
     assert lost > 0.01, "the plant does no harm: the test tests nothing"
     assert left <= 0.2 * lost
+
+
+def test_a_model_of_one_number_shows_its_bad_layer_too(tmp_path):
+    """The cosine of one number is 1 whatever it is: nothing would have a rank, and anything would do."""
+    path = planted_net(tmp_path / "one.onnx", answers=1)
+    all_int8 = apply(path, tmp_path / "int8", target=0.0)
+    assert BAD in [r["name"] for r in all_int8.details["ranking"][:3]] and all_int8.details["fidelity"] < 0.99
+    made = apply(path, tmp_path / "mixed")
+    assert BAD in made.details["kept_float"] and made.details["fidelity"] >= 0.99 and made.details["target_met"]
+    static = registry.get("onnx-int8-static")
+    context = parts.context(models.load(path), tmp_path / "s", 24)
+    assert "mean R²" in static.apply(models.load(path), static.Settings(), context).notes[1]
 
 
 def test_the_mixture_keeps_the_bad_layer_in_float_and_little_else(planted, tmp_path):

@@ -1,8 +1,9 @@
 """Does a variant still answer like the original? Pure functions of outputs; numpy only.
 
-With labels: accuracy, paired with the reference's on the same samples. Always: cosine and signal-to-noise ratio to the
-reference's output, and which predictions changed. What is not a number (NaN, a stray infinity) counts as wrong
-everywhere, so a broken variant cannot look good.
+With labels: accuracy, paired with the reference's on the same samples. Always: likeness and signal-to-noise ratio to
+the reference's output, and which predictions changed. Likeness is the cosine; where an output is one number a sample,
+whose cosine would be 1 whatever it is, R². What is not a number (NaN, a stray infinity) counts as wrong everywhere, so
+a broken variant cannot look good.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Outputs = dict[str, np.ndarray]
 
 CHANGED_LISTED = 1000
 RESAMPLES = 1000
-WORSE = 0.01  # cosine by which another output must fall behind the first to be named
+WORSE = 0.01  # likeness by which another output must fall behind the first to be named
+_STEADY = 0.1  # standard deviation over root mean square below which numbers hardly vary
 _HUGE = 6e4  # stands for infinity in float16, whose largest number is 65504
 _LOOKED_AT = 4096  # positions that tell whether an output scores classes
 _CHUNK = 4_000_000  # values compared at a time, in float64
@@ -38,16 +40,17 @@ class Similarity(NamedTuple):
     """Per-sample likeness of two outputs.
 
     Attributes:
-        share: per sample: cosine, or the share of equal elements where the reference holds no real numbers.
+        share: per sample: cosine, or what ``kind`` names.
         sqnr_db: 10 log10(signal energy / error energy) over all samples; inf when equal, -inf when broken.
         broken: samples that hold NaN, or an infinity where the reference has none.
-        exact: True when ``share`` counts equal elements.
+        kind: 'cosine'; 'agreement', the share of equal elements, where the reference holds no real numbers; 'R²' where
+            it holds one number a sample (see :func:`kept_variance`).
     """
 
     share: np.ndarray
     sqnr_db: float
     broken: int
-    exact: bool
+    kind: str
 
 
 def evaluate(outputs: Outputs, reference: Outputs, *, labels: np.ndarray | None = None, output: str = "",
@@ -63,8 +66,8 @@ def evaluate(outputs: Outputs, reference: Outputs, *, labels: np.ndarray | None 
         seed: of the bootstrap.
 
     Returns:
-        metric 'accuracy' with labels that fit the output, else 'cosine' (or 'agreement', the share of equal elements,
-        when the output holds integers or text).
+        metric 'accuracy' with labels that fit the output, else the likeness: 'cosine', 'agreement' or 'R²' (see
+        :class:`Similarity`).
 
     Raises:
         InputError: shapes or numbers of samples do not fit, or there is nothing to compare.
@@ -76,8 +79,11 @@ def evaluate(outputs: Outputs, reference: Outputs, *, labels: np.ndarray | None 
         notes.append(f"output '{first.name}' holds NaN or infinite values in {alike.broken} of {len(alike.share)} "
                      "samples: these count as wrong")
     notes += _other_outputs(pairs[1:], alike)
+    if alike.kind == "R²":
+        notes.append(f"output '{first.name}' is one number a sample, whose cosine is 1 whatever it is: R² tells how "
+                     "much of its variation between samples is kept")
     ours, theirs = predictions(first, labels)
-    common = {"samples": len(alike.share), "sqnr_db": alike.sqnr_db,
+    common = {"samples": len(alike.share), "sqnr_db": alike.sqnr_db, "likeness": alike.kind,
               "cosine_mean": float(alike.share.mean()), "cosine_p5": float(np.percentile(alike.share, 5))}
     if ours is not None:
         same = _all(ours == theirs)
@@ -91,18 +97,44 @@ def evaluate(outputs: Outputs, reference: Outputs, *, labels: np.ndarray | None 
 
 
 def similarity(pair: Pair) -> Similarity:
-    """Per-sample cosine and overall SQNR; equality for integers and text. Equal samples score exactly 1."""
+    """Per-sample likeness and overall SQNR. Equal samples score exactly 1."""
     n = len(pair.theirs)
     if pair.theirs.dtype.kind not in "fc":
         a, b = pair.ours.reshape(n, -1), pair.theirs.reshape(n, -1)
         share = (a == b).mean(axis=1) if a.shape[1] else np.ones(n)
-        return Similarity(share, float("inf") if share.all() and (share == 1).all() else _noise_db(a, b), 0, True)
+        return Similarity(share, float("inf") if (share == 1).all() else _noise_db(a, b), 0, "agreement")
     step = max(1, _CHUNK // max(1, pair.theirs[0].size))
     parts = [_cosines(pair.ours[i:i + step], pair.theirs[i:i + step]) for i in range(0, n, step)]
     share = np.concatenate([p[0] for p in parts])
     broken = sum(p[1] for p in parts)
     signal, error = sum(p[2] for p in parts), sum(p[3] for p in parts)
-    return Similarity(share, -np.inf if broken else _decibels(signal, error), broken, False)
+    kind = "cosine"
+    if pair.theirs[0].size == 1 and pair.theirs.dtype.kind == "f":
+        kind, share = "R²", kept_variance(pair.ours.reshape(n), pair.theirs.reshape(n))
+    return Similarity(share, -np.inf if broken else _decibels(signal, error), broken, kind)
+
+
+def kept_variance(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """What each sample contributes to R², the coefficient of determination: their mean is R², before clipping.
+
+    ``1 - (ours - theirs)² / variance of theirs``, where the standard deviation counts as at least a tenth of the root
+    mean square: numbers that hardly vary would make every rounding look fatal.
+
+    Args:
+        ours: [n], one number a sample.
+        theirs: [n], the reference's.
+
+    Returns:
+        [n], -1..1; 0 where a value is not a number that the reference means.
+    """
+    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+    bad, meant = _not_numbers(a, b)
+    a, b = np.where(bad | meant, 0.0, a), np.where(bad | meant, 0.0, b)
+    known = b[~(bad | meant)]
+    scale = max(float(known.std()), _STEADY * float(np.sqrt((known**2).mean()))) if known.size else 0.0
+    error = np.abs(a - b)
+    share = np.where(error == 0, 1.0, -1.0) if scale == 0 else 1.0 - (error / scale) ** 2
+    return np.where(bad, 0.0, share.clip(-1.0, 1.0))
 
 
 def predictions(pair: Pair, labels: np.ndarray | None = None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -268,9 +300,8 @@ def _other_outputs(pairs: list[Pair], first: Similarity) -> list[str]:
         alike = similarity(pair)
         mean = float(alike.share.mean())
         if mean < float(first.share.mean()) - WORSE or alike.broken:
-            kind = "agreement" if alike.exact else "cosine"
             broken = f", {alike.broken} samples with NaN or infinite values" if alike.broken else ""
-            notes.append(f"output '{pair.name}' fares worse than the first: {kind} {mean:.4f}{broken}")
+            notes.append(f"output '{pair.name}' fares worse than the first: {alike.kind} {mean:.4f}{broken}")
     return notes
 
 
@@ -371,7 +402,7 @@ def _by_likeness(alike: Similarity, common: dict, notes: list[str], seed: int) -
     metric = min(max(float(alike.share.mean()), 0.0), 1.0)
     low, high = _bootstrap_mean(alike.share, seed)
     return Fidelity(
-        metric_name="agreement" if alike.exact else "cosine", metric=metric, metric_interval=(low, high),
+        metric_name=alike.kind, metric=metric, metric_interval=(low, high),
         delta=metric - 1.0, delta_interval=(low - 1.0, high - 1.0), notes=tuple(notes), **common)
 
 

@@ -16,17 +16,19 @@ class Fidelity:
 
     Attributes:
         samples: number of evaluation samples.
-        metric_name: 'accuracy' where there are labels, else 'cosine'.
+        metric_name: 'accuracy' where there are labels, else ``likeness``.
         metric: its value for the variant, 0..1.
         metric_interval: 95 % interval of ``metric``.
         delta: metric minus the reference's metric (paired).
         delta_interval: 95 % interval of ``delta``.
-        cosine_mean: mean over samples of the cosine to the reference output (first output).
+        cosine_mean: mean over samples of the likeness to the reference output (first output): its cosine, or what
+            ``likeness`` names.
         cosine_p5: 5th percentile of the same.
         sqnr_db: signal to quantization-noise ratio, dB; inf when identical.
         top1_agreement: share of samples with the reference's argmax, or None when not a classifier.
         changed: indices of the samples whose prediction changed (at most 1,000).
         notes: what a reader must know, e.g. 'output holds NaN'.
+        likeness: 'cosine', 'agreement' or 'R²' (see :class:`workbench.fidelity.Similarity`).
     """
 
     samples: int
@@ -41,6 +43,7 @@ class Fidelity:
     top1_agreement: float | None = None
     changed: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    likeness: str = "cosine"
 
 
 @dataclass(frozen=True)

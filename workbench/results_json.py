@@ -14,7 +14,7 @@ import numpy as np
 from . import recipe as recipes
 from .results import CARRIED, Fidelity, Result
 
-_WORDS = ("metric_name", "notes")  # texts of a fidelity; any other text there is a number that JSON lacks
+_WORDS = ("metric_name", "notes", "likeness")  # texts of a fidelity; any other text there is a number that JSON lacks
 _TUPLES = ("interval_s", "ratio_interval", "stages", "warmup_s")
 
 

@@ -42,6 +42,6 @@ def run(args) -> tuple[dict, str]:
              f"B is {found.verdict}: {times(1 / found.ratio)} as fast as A ({times(1 / high)} to {times(1 / low)})"]
     if found.fidelity:
         f = found.fidelity
-        lines.append(f"{f.metric_name} of B {f.metric:.4f}, cosine to A {f.cosine_mean:.4f}")
+        lines.append(f"{f.metric_name} of B {f.metric:.4f}, {f.likeness} to A {f.cosine_mean:.4f}")
         lines.extend(f"note  {n}" for n in f.notes)
     return data, "\n".join(lines)

@@ -159,7 +159,7 @@ def _quality_number(r: Result, p: Point) -> dict[str, Any]:
     if f is None:
         return {"label": "not checked", "value": "–", "note": "the answers could not be compared"}
     if f.metric_name != "accuracy":
-        return {"label": "cosine to the original", "value": number(r, "fidelity.metric"),
+        return {"label": f"{f.likeness} to the original", "value": number(r, "fidelity.metric"),
                 "note": Markup("worst 5 %: {}; {} samples").format(number(r, "fidelity.cosine_p5"),
                                                                      number(r, "fidelity.samples"))}
     accuracy = numbers.tag(r, "quality", p.quality, numbers.percent(p.quality))
@@ -213,7 +213,8 @@ def _card(p: Point, report: Report) -> dict[str, Any]:
 def _quality_text(r: Result, p: Point) -> Markup:
     f = r.fidelity
     if f.metric_name != "accuracy":
-        return Markup("cosine {} on {} samples").format(number(r, "fidelity.metric"), number(r, "fidelity.samples"))
+        return Markup("{} {} on {} samples").format(f.likeness, number(r, "fidelity.metric"),
+                                                    number(r, "fidelity.samples"))
     shown = numbers.tag(r, "quality", p.quality, numbers.percent(p.quality))
     if p.is_baseline:
         return Markup("accuracy {} % on {} samples").format(shown, number(r, "fidelity.samples"))
@@ -293,8 +294,8 @@ def _answers(r: Result) -> list[tuple[str, Any]]:
         facts.append((f.metric_name, Markup("{} ({}) on {} samples").format(
             number(r, "fidelity.metric"), span(r, "fidelity.metric_interval"), number(r, "fidelity.samples"))))
         if not r.is_baseline:
-            facts += [("cosine, mean", number(r, "fidelity.cosine_mean")),
-                      ("cosine, worst 5 %", number(r, "fidelity.cosine_p5")),
+            facts += [(f"{f.likeness}, mean", number(r, "fidelity.cosine_mean")),
+                      (f"{f.likeness}, worst 5 %", number(r, "fidelity.cosine_p5")),
                       ("signal to noise (SQNR)", number(r, "fidelity.sqnr_db"))]
             if f.top1_agreement is not None:
                 facts.append(("same prediction", number(r, "fidelity.top1_agreement")))

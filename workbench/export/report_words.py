@@ -101,8 +101,8 @@ def _cost(p: Point, report: Report) -> str:
     if f is None:
         return "Its answers could not be checked."
     if f.metric_name != "accuracy":
-        return (f"Its answers have a mean cosine of {f.cosine_mean:.4f} to the original's on {units.count(f.samples)} "
-                f"samples; there are no labels, so this is agreement and not accuracy.")
+        return (f"Its answers have a mean {f.likeness} of {f.cosine_mean:.4f} to the original's on "
+                f"{units.count(f.samples)} samples; there are no labels, so this is agreement and not accuracy.")
     low, high = f.delta_interval
     text = (f"Accuracy changes by {units.points(f.delta)} points ({units.points(low)} to {units.points(high)}) on "
             f"{units.count(f.samples)} held-out samples")

@@ -9,6 +9,7 @@ import numpy as np
 from .. import feeds
 from .. import model as models
 from ..errors import InputError
+from ..fidelity import kept_variance
 from ..model import Model, TensorSpec
 from .base import PassContext
 
@@ -65,6 +66,22 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     if norm == 0.0:
         return 1.0 if np.array_equal(x, y) else 0.0
     return float(np.clip(x @ y / norm, -1.0, 1.0))
+
+
+def likenesses(ours: list[list[np.ndarray]], reference: list[list[np.ndarray]]) -> list[float]:
+    """For each sample the worst of its numeric outputs: :func:`agreement`, but R² where an output is one number.
+
+    Args:
+        ours: the outputs of each sample.
+        reference: the same of the original.
+    """
+    found = [agreement(a, b) for a, b in zip(ours, reference, strict=True)]
+    for place in range(len(reference[0])) if reference else ():
+        a, b = ([np.asarray(o[place]) for o in side if len(o) > place] for side in (ours, reference))
+        if len(a) == len(b) and all(x.size == y.size == 1 and y.dtype.kind == "f" for x, y in zip(a, b, strict=True)):
+            kept = kept_variance(np.array([x.item() for x in a]), np.array([y.item() for y in b]))
+            found = [min(one, float(other)) for one, other in zip(found, kept, strict=True)]
+    return found
 
 
 def agreement(ours: list[np.ndarray], reference: list[np.ndarray]) -> float:

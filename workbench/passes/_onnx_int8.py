@@ -127,19 +127,19 @@ def closeness(before: Any, after: Any, feeds: list[dict[str, np.ndarray]]) -> tu
     if not feeds:
         return None, []
     reference = _onnx_io.session(before)
-    cosines = []
+    answers, wanted = [], []
     for feed in feeds[:CHECKED_SAMPLES]:
         try:
-            wanted = [np.asarray(a) for a in reference.run(None, feed)]
+            wanted.append([np.asarray(a) for a in reference.run(None, feed)])
         except Exception:  # a guessed feed may not suit the model
             return None, []
         try:
-            got = [np.asarray(a) for a in result.run(None, feed)]
+            answers.append([np.asarray(a) for a in result.run(None, feed)])
         except Exception as error:
             raise NotApplicable(f"ONNX Runtime cannot run the INT8 model: {_onnx_io.one_line(error)}") from None
-        cosines.append(_check.agreement(got, wanted))
-    mean = float(np.mean(cosines))
-    note = f"mean cosine to the float outputs {mean:.4f} on {len(cosines)} calibration samples"
+    mean = float(np.mean(_check.likenesses(answers, wanted)))
+    kind = "R²" if all(a.size == 1 for a in wanted[0]) else "cosine"
+    note = f"mean {kind} to the float outputs {mean:.4f} on {len(answers)} calibration samples"
     if mean < LOW_COSINE:
         note += ": low; keep sensitive nodes in float (exclude_nodes) or try another calibration method"
     return mean, [note]

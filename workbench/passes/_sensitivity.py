@@ -71,8 +71,8 @@ class Fidelity:
     """How close outputs are to the float model's.
 
     Args:
-        metric: 'cosine' (worst output of each sample), 'top1' (same largest score) or 'accuracy' (against labels,
-            as a share of the float model's).
+        metric: 'cosine' (worst output of each sample; R² where an output is one number), 'top1' (same largest score)
+            or 'accuracy' (against labels, as a share of the float model's).
         reference: the float outputs of each feed.
         labels: of each feed, for 'accuracy'.
     """
@@ -106,7 +106,7 @@ class Fidelity:
 
     def _values(self, outputs: list[list[np.ndarray]]) -> list[float]:
         if self.metric == "cosine":
-            return [_check.agreement(a, b) for a, b in zip(outputs, self._reference, strict=True)]
+            return _check.likenesses(outputs, self._reference)
         ours = [a[self._scores].argmax(-1) for a in outputs]
         wanted = (self._labels if self.metric == "accuracy"
                   else [a[self._scores].argmax(-1) for a in self._reference])
@@ -146,7 +146,7 @@ class Probe:
         return {i for i in node.input if i in self._rounded.weights}
 
     def damage(self, node: Any, samples: int) -> tuple[float, float, float]:
-        """1 - mean cosine with this node alone in INT8: whole, weights only, activations only."""
+        """1 - mean likeness with this node alone in INT8: whole, weights only, activations only."""
         tensors, weights = self._tensors(node), self._weights(node)
         whole = self._loss(tensors, weights, samples)
         if not weights or not tensors:
@@ -154,9 +154,8 @@ class Probe:
         return whole, self._loss(set(), weights, samples), self._loss(tensors, set(), samples)
 
     def _loss(self, tensors: set[str], weights: set[str], samples: int) -> float:
-        cosines = [_check.agreement(self._switched.run(f, tensors, weights), r)
-                   for f, r in zip(self.feeds[:samples], self.reference, strict=False)]
-        return max(0.0, 1.0 - float(np.mean(cosines)))
+        outputs = [self._switched.run(f, tensors, weights) for f in self.feeds[:samples]]
+        return max(0.0, 1.0 - float(np.mean(_check.likenesses(outputs, self.reference[:len(outputs)]))))
 
     def outputs(self, keep_float: tuple[str, ...]) -> list[list[np.ndarray]]:
         """Outputs of every sample when all nodes are INT8 but these."""

@@ -111,6 +111,6 @@ def _quality(result: Result) -> str:
     found = result.fidelity
     if found is None:
         return ""
-    if found.metric_name == "cosine":
-        return f" at cosine {found.metric:.4f}"
+    if found.metric_name in ("cosine", "R²"):
+        return f" at {found.metric_name} {found.metric:.4f}"
     return f" at {points(found.delta)} points of {found.metric_name} ({100 * found.metric:.1f} %)"

@@ -113,7 +113,8 @@ def accuracy(result: Result | None, shown: Tradeoff, class_names: tuple[str, ...
             low, high = f.delta_interval
             facts.append(("change against the baseline", f"{units.points(f.delta)} points "
                                                          f"({units.points(low)} to {units.points(high)})"))
-        facts += [("cosine to the original, mean", f"{f.cosine_mean:.5f}"), ("cosine, worst 5 %", f"{f.cosine_p5:.5f}"),
+        facts += [(f"{f.likeness} to the original, mean", f"{f.cosine_mean:.5f}"),
+                  (f"{f.likeness}, worst 5 %", f"{f.cosine_p5:.5f}"),
                   ("signal to noise (SQNR)", "identical" if math.isinf(f.sqnr_db) else f"{f.sqnr_db:.1f} dB")]
         if f.top1_agreement is not None:
             facts.append(("same prediction", f"{100 * f.top1_agreement:.2f} % of samples"))
