@@ -380,6 +380,23 @@ def test_a_branch_that_reads_a_relu_of_the_graph_around_it_still_does(name, sett
     assert theirs.min() == 0 and parts.cosine(ours, theirs) > 0.999
 
 
+@pytest.mark.parametrize("name", ["onnx-int8-static", "onnx-int8-mixed", "onnx-int8w-int16a"])
+def test_a_shared_bias_and_a_tensor_called_like_its_copy(name, tmp_path):
+    """As a published pitch detector has them: 18 convolutions with one bias 'x', and a tensor 'x2'."""
+    nodes, last = [], "image"
+    for i in range(4):
+        nodes += [h.make_node("Conv", [last, f"w{i}", "b"], [f"b{i}"], f"conv{i}", pads=[1, 1, 1, 1]),
+                  h.make_node("Sigmoid", [f"b{i}"], [f"s{i}"], f"sigmoid{i}")]
+        last = f"s{i}"
+    weights = [parts.weight("w0", 8, 3, 3, 3), *(parts.weight(f"w{i}", 8, 8, 3, 3) for i in (1, 2, 3)),
+               parts.weight("b", 8)]
+    path = parts.save(tmp_path / "m.onnx", nodes, [parts.value("image", "n", 3, 8, 8)],
+                      [parts.value("s3", "n", 8, 8, 8)], weights)
+    source, _, made = parts.apply(name, path, tmp_path / "out")
+    feed = parts.context(source, tmp_path / "x").calibration[0]
+    assert parts.cosine(parts.run(made.path, feed)[0], parts.run(path, feed)[0]) > 0.98
+
+
 @pytest.mark.parametrize("name", ONNX_PASSES)
 def test_a_size_written_as_minus_one_is_an_open_one(name, tmp_path):
     """As the published text orientation classifier of PaddleOCR has it."""

@@ -6,6 +6,7 @@ A node that would only convert to INT8 and back costs time and accuracy, so it s
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ def float_nodes(model: Any, exclude: tuple[str, ...]) -> list[str]:
                         and n.name not in exclude)]
 
 
+def fit_for_int8(model: Any) -> None:
+    """What ONNX Runtime's quantizer needs and real files lack (in place).
+
+    Args:
+        model: a prepared ``ModelProto``.
+    """
+    fuse_bias(model)
+    own_biases(model)
+    shield_inner_graphs(model)
+
+
 def fuse_bias(model: Any) -> int:
     """MatMul by a weight and Add of a vector become one Gemm, whose bias INT8 keeps in 32 bits (in place).
 
@@ -75,6 +87,38 @@ def fuse_bias(model: Any) -> int:
     for add in fused:
         graph.node.remove(add)
     return len(fused)
+
+
+def own_biases(model: Any) -> int:
+    """A bias that several nodes share becomes one of each (in place).
+
+    Its INT8 scale differs from node to node, so the quantizer copies it, and numbers the copies without looking whether
+    another tensor has that name.
+
+    Returns:
+        number of copies.
+    """
+    import onnx
+
+    graph = model.graph
+    weights = {i.name: i for i in graph.initializer}
+    taken = set(weights) | {t for n in _onnx_io.all_nodes(graph) for t in (*n.input, *n.output)}
+    seen: set[str] = set()
+    copies = []
+    for node in graph.node:
+        if node.op_type not in COMPUTE or len(node.input) < 3 or node.input[2] not in weights:
+            continue
+        bias = node.input[2]
+        if bias in seen:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(weights[bias])
+            copy.name = next(n for i in count() if (n := f"{bias}_copy{i}") not in taken)
+            taken.add(copy.name)
+            copies.append(copy)
+            node.input[2] = copy.name
+        seen.add(bias)
+    graph.initializer.extend(copies)
+    return len(copies)
 
 
 def shield_inner_graphs(model: Any) -> int:

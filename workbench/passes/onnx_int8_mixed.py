@@ -136,8 +136,7 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
     prepared = _onnx_prepare.prepare(original, feeds[0])
     if _onnx_int8.float_bits(prepared.model):
         raise NotApplicable("the model is float16; quantize its float32 version")
-    _onnx_scope.fuse_bias(prepared.model)
-    _onnx_scope.shield_inner_graphs(prepared.model)
+    _onnx_scope.fit_for_int8(prepared.model)
     ranged, judging, split = _sides(feeds, settings.metric)
     ranges = _qdq.calibrate(prepared.model, [feeds[i] for i in ranged], method=settings.method,
                             percentile=settings.percentile,

@@ -72,8 +72,7 @@ class OnnxInt8Static(Pass):
         prepared = _onnx_prepare.prepare(original, feeds[0])
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
-        _onnx_scope.fuse_bias(prepared.model)
-        _onnx_scope.shield_inner_graphs(prepared.model)
+        _onnx_scope.fit_for_int8(prepared.model)
         target = context.workdir / "model.onnx"
         quantized, asked = _quantize(prepared.model, feeds, settings, target, context)
         report = _report(prepared.model, quantized, settings)

@@ -54,8 +54,7 @@ class OnnxInt8wInt16a(Pass):
         prepared = _onnx_prepare.prepare(original, feeds[0])
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
-        _onnx_scope.fuse_bias(prepared.model)
-        _onnx_scope.shield_inner_graphs(prepared.model)
+        _onnx_scope.fit_for_int8(prepared.model)
         ranges = _qdq.calibrate(
             prepared.model, feeds, method=settings.method, percentile=settings.percentile,
             progress=lambda f: context.progress(0.2 + 0.4 * f, f"calibrating on {len(feeds)} samples"))
