@@ -125,6 +125,31 @@ def test_a_graph_is_kept_by_itself(tmp_path):
         assert {g.status for g in found.groups} <= {"kept", "merged"}, name
 
 
+def test_bodies_that_use_the_same_names_are_not_mixed_up_when_they_change_places(tmp_path):
+    """As in the two loops of a published recurrent network, of which 11 % were unexplained."""
+    def loop(name: str, op: str) -> onnx.NodeProto:
+        info = helper.make_tensor_value_info
+        nodes = [helper.make_node("Identity", ["go"], ["go_on"], name="again"),
+                 helper.make_node(op, ["state", "x"], ["next"], name="step")]
+        inputs = [info("i", onnx.TensorProto.INT64, []), info("go", onnx.TensorProto.BOOL, []),
+                  info("state", onnx.TensorProto.FLOAT, [2, 4])]
+        body = helper.make_graph(nodes, f"{name}_body", inputs, [info("go_on", onnx.TensorProto.BOOL, []),
+                                                                info("next", onnx.TensorProto.FLOAT, [2, 4])])
+        return helper.make_node("Loop", ["trips", "", "x"], [f"{name}_out"], name=name, body=body)
+
+    def model(order: int) -> onnx.ModelProto:
+        loops = [loop("forward", "Add"), loop("backward", "Mul")][::order]
+        last = helper.make_node("Sub", ["forward_out", "backward_out"], ["y"], name="last")
+        shape = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 4]) for n in ("x", "y")]
+        trips = onnx.numpy_helper.from_array(np.array(3, np.int64), "trips")
+        return helper.make_model(helper.make_graph([*loops, last], "g", shape[:1], shape[1:], [trips]))
+
+    graphs = [read(load(models.write(model(order), tmp_path / f"{order}.onnx"))) for order in (1, -1)]
+    found = diff(*graphs)
+    check_whole(found)
+    assert {g.status for g in found.groups} == {"kept"}
+
+
 def renamed(graph):
     """The same graph with other names everywhere, inputs and weights included."""
     new = {t: f"t{i}" for i, t in enumerate(graph.tensors)} | {"": ""}

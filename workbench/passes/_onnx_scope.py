@@ -138,7 +138,8 @@ def shield_inner_graphs(model: Any) -> int:
     own = {v.name for g in _all_graphs(inner) for v in (*g.input, *g.initializer)}
     read = {i for n in inside for i in n.input} - own.union(*(n.output for n in inside))
     shielded = {}
-    for node in list(graph.node):
+    stays = set(float_nodes(model, ()))
+    for node in [n for n in graph.node if n.op_type in COMPUTE | CARRY and n.name not in stays]:
         for tensor in node.output:
             if tensor in read:
                 shielded[tensor] = f"{tensor}_inside"

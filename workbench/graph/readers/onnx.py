@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,11 @@ class _Reader:
         self._types, self._data = types, data
         self._taken: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._repeated: set[str] = set()
 
     def main(self, graph: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Reads everything; returns the names of inputs and outputs."""
+        self._repeated = _repeated(graph)
         names = _Names()
         weights = self._weights(graph, names, "")
         inputs = []
@@ -165,7 +168,7 @@ class _Reader:
         return [names.get(o.name) for o in graph.output if names.get(o.name) in self.tensors]
 
     def _unique_tensor(self, owner: str, name: str) -> str:
-        unique = name if name not in self.tensors else f"{owner}/{name}" if owner else name
+        unique = f"{owner}/{name}" if owner and (name in self._repeated or name in self.tensors) else name
         while unique in self.tensors:
             unique += "'"
         return unique
@@ -173,7 +176,7 @@ class _Reader:
     def _unique_name(self, node: Any, owner: str) -> str:
         """The node's name; without one, that of its first output, which means the same in every version of a model."""
         name = node.name or next((o for o in node.output if o), "") or node.op_type
-        if name in self._taken and owner:
+        if owner and (name in self._repeated or name in self._taken):
             name = f"{owner}/{name}"
         base = name
         while name in self._taken:
@@ -181,6 +184,23 @@ class _Reader:
             name = f"{base}#{self._counts[base]}"
         self._taken.add(name)
         return name
+
+
+def _repeated(graph: Any) -> set[str]:
+    """Names that several graphs of a file use, as the bodies of two loops do: each of theirs bears its owner's name,
+    whichever comes first in the file, since an optimizer may write them in another order."""
+    found: Counter = Counter()
+
+    def look(inner: Any) -> None:
+        own = {v.name for v in (*inner.input, *inner.initializer)}
+        for node in inner.node:
+            own.update((node.name, *node.output))
+            for _, deeper in onnx_attributes.graphs(node):
+                look(deeper)
+        found.update(own)
+
+    look(graph)
+    return {name for name, times in found.items() if times > 1 and name}
 
 
 def _scope(node: Any) -> tuple[str, ...]:
