@@ -8,6 +8,7 @@ from argparse import BooleanOptionalAction
 from dataclasses import asdict
 from pathlib import Path
 
+from ..told_apart import told_apart
 from ..units import duration, times
 from . import common
 
@@ -63,7 +64,7 @@ def _log(trial) -> None:
         metric = f"{result.fidelity.metric_name} {result.fidelity.metric:.4f}" if result.fidelity else "unchecked"
         missed = f"  misses the goal: {'; '.join(trial.unmet.values())}" if trial.unmet else ""
         line = f"{duration(result.median_s)}  {speed}  {metric}{missed}"
-    source = "  (from the study)" if trial.reused else ""
+    source = "  (from the study)" if trial.reused else f"  ({trial.why})" if trial.why else ""
     common.log(f"[{trial.elapsed_s:5.0f} s] {result.recipe.label}: {line}{source}")
 
 
@@ -103,8 +104,8 @@ def _text(found, folder: Path) -> str:
 
 
 def _table(results) -> list[str]:
-    lines = []
-    for r in results:
+    lines, recipes = [], [r.recipe for r in results]
+    for r, name in zip(results, told_apart([r.label for r in recipes], recipes), strict=True):
         metric = f"{r.fidelity.metric:.4f}" if r.fidelity else "-"
-        lines.append(f"  {duration(r.median_s):>9}  {times(r.speedup or 1):>6}  {metric:>7}  {r.recipe.label}")
+        lines.append(f"  {duration(r.median_s):>9}  {times(r.speedup or 1):>6}  {metric:>7}  {name}")
     return lines

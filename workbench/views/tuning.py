@@ -12,6 +12,7 @@ from ..errors import WorkbenchError
 from ..results import Result
 from ..runtimes import registry
 from ..search import split, terms
+from ..told_apart import told_apart
 from . import frames
 
 _IDLE = "Nothing was tried yet: 'Tune' searches the fastest variant within these limits."
@@ -211,9 +212,11 @@ class Tuning:
     def tried(self) -> list[dict[str, Any]]:
         """What was tried, newest first."""
         best = self.outcome.best.recipe.key if self.outcome else self.best.recipe.key if self.best else ""
-        return [self._tried(t, best)._asdict() for t in reversed(self.trials)]
+        recipes = [t.result.recipe for t in self.trials]
+        names = told_apart([frames.short_name(r, self.threads) for r in recipes], recipes)
+        return [self._tried(t, name, best)._asdict() for t, name in zip(self.trials[::-1], names[::-1], strict=True)]
 
-    def _tried(self, trial: search.Trial, best: str) -> Tried:
+    def _tried(self, trial: search.Trial, name: str, best: str) -> Tried:
         r = trial.result
         note = r.reason if r.status != "ok" else "; ".join(trial.unmet.values())
         quality = ""
@@ -221,7 +224,7 @@ class Tuning:
             value = r.fidelity.metric
             quality = f"{100 * value:.1f} %" if r.fidelity.metric_name == "accuracy" else f"{value:.4f}"
         status = "failed" if r.status != "ok" else "missed" if trial.unmet else "met"
-        return Tried(r.recipe.key, trial.number + 1, frames.short_name(r.recipe, self.threads), trial.why, status,
+        return Tried(r.recipe.key, trial.number + 1, name, trial.why, status,
                      units.duration(r.median_s) if r.median_s else "",
                      units.times(r.speedup) if r.speedup else "", quality,
                      "from the study" if trial.reused and not note else note, r.recipe.key == best)

@@ -12,6 +12,7 @@ from ...measure import Plan
 from ...results import Result
 from ...search import Goal, Outcome, Trial
 from ...search import tune as search
+from ...told_apart import told_apart
 from .. import frames
 from ..charts import trials as charts
 from ..widgets.chart import Chart
@@ -84,8 +85,10 @@ def tune(bench: Any, minutes: float = 5.0, output: str | Path | None = None, **g
 
     def show(found: Outcome):
         live.draw(found.trials)
-        rows = [(frames.name_of(r.recipe), units.duration(r.median_s), units.times(r.speedup or 1.0),
-                 quality(r), units.size(r.size_bytes)) for r in found.contenders]
+        recipes = [r.recipe for r in found.contenders]
+        names = told_apart([frames.name_of(r) for r in recipes], recipes)
+        rows = [(name, units.duration(r.median_s), units.times(r.speedup or 1.0),
+                 quality(r), units.size(r.size_bytes)) for r, name in zip(found.contenders, names, strict=True)]
         told = [f"{tries(found)} in {units.duration(found.seconds)}; the last round was measured on samples "
                 "that the search did not use."]
         if output is not None:
