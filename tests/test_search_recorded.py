@@ -84,6 +84,17 @@ def searched(enumerated, seed, share=0.25, goal=Goal(max_drop=1.0)):
     return search.run(labs[0]), labs[0], budget
 
 
+def test_what_no_longer_fits_into_the_time_is_not_called_nothing_left(enumerated, monkeypatch):
+    monkeypatch.setitem(SECONDS, "final", 0.1)  # so that the search ends long before the budget does
+    model, data, rows, options = enumerated
+    labs = []
+    search = Search(model, data, Goal(max_drop=1.0), 20.0, 0, Calls(), threading.Event(),
+                    clock=lambda: labs[0].now if labs else 0.0, **options)
+    labs.append(Recorded(search.space, rows, 0))
+    found = search.run(labs[0])
+    assert found.seconds < 0.75 * 20 and len(found.trials) < len(rows) / 2 and found.stopped == "time"
+
+
 def test_the_space_is_small_enough_to_enumerate(enumerated):
     assert 30 <= len(enumerated[2]) <= 60
 

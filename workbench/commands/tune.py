@@ -95,12 +95,11 @@ def _data(found, folder: Path) -> dict:
 def _text(found, folder: Path) -> str:
     lines = [found.sentence, "", *_table(found.contenders)]
     if not found.met:
-        lines.append(f"in the way: {', '.join(found.binding) or 'what the goal allows leaves nothing else to try'}")
+        lines.append(f"in the way: {', '.join(found.binding) or found.in_the_way}")
         lines += ["nearest to the goal:", *_table(found.nearest)]
     for other in found.others:
         lines.append(f"on machine {other.machine}: {other.sentence}")
-    lines.append(f"{len(found.trials)} trials in {found.seconds:.0f} s ({found.stopped}); bundle in {folder}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"{found.ended}; bundle in {folder}"])
 
 
 def _table(results) -> list[str]:

@@ -89,6 +89,20 @@ class Outcome:
     others: tuple[Outcome, ...] = field(default=())
 
     @property
+    def ended(self) -> str:
+        """'12 trials in 14.2 s, nothing left promises more'."""
+        count = "1 trial" if len(self.trials) == 1 else f"{len(self.trials)} trials"
+        why = {"cancelled": "cancelled", "time": "the time was up"}.get(self.stopped, "nothing left promises more")
+        return f"{count} in {duration(self.seconds)}, {why}"
+
+    @property
+    def in_the_way(self) -> str:
+        """What keeps an unmet goal where no constraint does."""
+        if self.stopped == "time":
+            return "the time: more minutes would try more"
+        return "what the goal allows leaves nothing else to try"
+
+    @property
     def sentence(self) -> str:
         """The recommendation in plain words."""
         lead = "" if self.met else f"The goal is not met ({'; '.join(self.unmet.values())}). Nearest: "

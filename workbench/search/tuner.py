@@ -128,6 +128,7 @@ class Search:
         self._begun: dict[tuple, float] = {}  # recipes -> when their order began
         self._screened: set[str] = set()  # keys of recipes
         self._asked = 0
+        self._out_of_time = False
         full = replace(Plan.default(), seed=seed)
         self.full = replace(full, max_s=min(full.max_s, max(1.0, budget_s / 20)))
         self.screen = replace(self.full, rounds_min=min(8, self.full.rounds_min), max_s=min(1.5, self.full.max_s),
@@ -233,8 +234,10 @@ class Search:
         until = self._search_until() - min(self.full.max_s + TRIAL_S, FULL_SHARE * self.budget_s) - self.elapsed_s
         best = self.ranking.best
         bets = self._expected.bets(self._sampler.left, best.ratio if best and best.ratio else 1.0)
+        promising = any(b.gain >= LEAST_GAIN for b in bets)
         bets = [b for b in bets if b.seconds <= until]
-        if not bets or max(b.gain for b in bets) < LEAST_GAIN:
+        if not any(b.gain >= LEAST_GAIN for b in bets):
+            self._out_of_time = promising
             return None
         self._asked += 1
         if self._asked % SAMPLED == 0:
@@ -316,7 +319,7 @@ class Search:
         missed = self.ranking.unmet(best)
         tried = [*(t.result for t in self.trials), *good]
         late = self.elapsed_s > 0.75 * self.budget_s
-        stopped = "cancelled" if self.cancel.is_set() else "time" if late else "done"
+        stopped = "cancelled" if self.cancel.is_set() else "time" if late or self._out_of_time else "done"
         return Outcome(best, good[0], tuple(good), tuple(self.trials), not missed, missed,
                        tuple(self.ranking.binding(tried)) if missed else (),
                        self.ranking.nearest(good, CONTENDERS) if missed else (),

@@ -200,11 +200,9 @@ class Tuning:
         found, lines = self.outcome, []
         if not found.met:
             titles = [terms_title(b) for b in found.binding]
-            lines.append("In the way: " + (", ".join(titles) or "what the goal allows leaves nothing else to try"))
+            lines.append("In the way: " + (", ".join(titles) or found.in_the_way))
             lines.append("Nearest: " + "; ".join(self._short(r) for r in found.nearest))
-        lines.append(f"{len(found.trials)} trials in {units.duration(found.seconds)}"
-                     + {"cancelled": ", cancelled", "time": ", the time was up"}.get(found.stopped, ", nothing left"))
-        return lines
+        return [*lines, found.ended]
 
     def _left_out(self) -> list[str]:
         return [f"Not tried, {name}: {reason}" for name, reason in self.outcome.ruled_out.items()]
