@@ -203,6 +203,45 @@ def test_shapes_are_frozen_from_settings_pins_or_a_sample(tmp_path):
         frozen(models.load(parts.conv_net(tmp_path / "c.onnx")), "batch")
 
 
+def constant(path, folder, feeds, **settings):
+    source, found = models.load(path), registry.get("onnx-constant-inputs")
+    return found.apply(source, found.Settings(**settings), PassContext(folder, tuple(feeds)))
+
+
+def test_an_input_that_never_changes_settles_its_branch_and_int8_gets_inside(tmp_path):
+    path = parts.branching_net(tmp_path / "m.onnx")
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.random((1, 8), np.float32), "flag": np.array(True)} for _ in range(8)]
+    with pytest.raises(NotApplicable, match="constant inputs"):
+        static = registry.get("onnx-int8-static")
+        static.apply(models.load(path), static.Settings(), PassContext(tmp_path, tuple(feeds)))
+    made = constant(path, tmp_path, feeds)
+    assert "flag = True in all 8 calibration samples" in made.notes
+    assert "nodes that branch or loop: 1 before, 0 now" in made.notes
+    assert [s.name for s in models.load(made.path).inputs] == ["x", "flag"]
+    for flag in (True, False):  # still taken, no longer read
+        feed = {**feeds[0], "flag": np.array(flag)}
+        np.testing.assert_allclose(parts.run(made.path, feed)[0], parts.run(path, feeds[0])[0], rtol=1e-5)
+    (tmp_path / "int8").mkdir()
+    int8 = static.apply(models.load(made.path), static.Settings(), PassContext(tmp_path / "int8", tuple(feeds)))
+    assert parts.cosine(parts.run(int8.path, feeds[0])[0], parts.run(path, feeds[0])[0]) > 0.99
+
+
+def test_inputs_that_vary_or_hold_the_data_are_no_constants(tmp_path):
+    path = parts.branching_net(tmp_path / "m.onnx")
+    feeds = [{"x": np.full((1, 8), i, np.float32), "flag": np.array(i % 2 == 0)} for i in range(4)]
+    with pytest.raises(NotApplicable, match="'flag' is not the same"):
+        constant(path, tmp_path, feeds, inputs=("flag",))
+    with pytest.raises(NotApplicable, match="no input of a few values"):
+        constant(path, tmp_path, feeds)
+    with pytest.raises(NotApplicable, match="nothing would be left"):
+        constant(path, tmp_path, [feeds[0]] * 3)
+    found = registry.get("onnx-constant-inputs")
+    assert "'z' is no input" in found.why_not(models.load(path), found.Settings(inputs=("z",)))
+    plain = models.load(parts.conv_net(tmp_path / "c.onnx"))
+    assert "one input only" in found.why_not(plain, found.Settings())
+
+
 @pytest.mark.parametrize("name", ["?", "any"])
 def test_one_name_for_two_sizes_is_no_name(name, tmp_path):
     nodes = [h.make_node("Relu", ["x"], ["y"], "relu")]

@@ -30,6 +30,7 @@ PASSES: tuple[tuple[str, str, str], ...] = (
     ("onnx-dequantize", "onnx_dequantize", "OnnxDequantize"),
     ("onnx-simplify", "onnx_simplify", "OnnxSimplify"),
     ("onnx-freeze-shapes", "onnx_freeze_shapes", "OnnxFreezeShapes"),
+    ("onnx-constant-inputs", "onnx_constant_inputs", "OnnxConstantInputs"),
     ("onnx-fold-constants", "onnx_fold_constants", "OnnxFoldConstants"),
     ("onnx-fuse-transformer", "onnx_fuse_transformer", "OnnxFuseTransformer"),
     ("onnx-graph-level", "onnx_graph_level", "OnnxGraphLevel"),

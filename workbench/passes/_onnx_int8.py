@@ -81,7 +81,8 @@ def nothing(model: Any) -> NotApplicable:
     if inside:
         which = ", ".join(sorted(inside))
         return NotApplicable(f"the computation is inside {which} nodes, which the quantizer does not enter; "
-                             "export the model without control flow, or fix the input that decides the branch")
+                             "add the pass 'constant inputs' where an input decides the branch, or export the "
+                             "model without control flow")
     return NotApplicable("no Conv, Gemm or MatMul with constant weights was found that could be quantized")
 
 
