@@ -125,6 +125,14 @@ def test_files_that_are_something_else(tmp_path, content, words):
         refused(tmp_path / name, words)
 
 
+@pytest.mark.parametrize(("name", "words"), [("frozen_graph.pb", "SavedModel"), ("m.pdmodel", "paddle2onnx"),
+                                            ("m.mlmodel", "Core ML"), ("m.caffemodel", "Caffe")])
+@pytest.mark.parametrize("content", [b"\n\x1c\n\x04data\x12\x0bPlaceholder" + bytes(40), b"\x08\x04\x12\x02\n\0"])
+def test_formats_that_bear_no_mark_are_known_by_their_suffix(tmp_path, name, words, content):
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, words)
+
+
 def test_npz_as_model(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.ones(3))
     refused(tmp_path / "d.npz", "NumPy .npz archive", "give it as data")

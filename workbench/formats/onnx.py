@@ -79,6 +79,8 @@ def parse(found: Probe) -> Any:
         raise InputError(f"{path.name} is not a valid ONNX file: damaged or cut short; "
                          "copy or export it again") from None
     if not model.HasField("graph") or not model.graph.output:
+        if path.suffix.lower() != ".onnx":
+            raise InputError(explain(found))
         raise InputError(f"{path.name} holds no ONNX graph with outputs: it is no model, or was cut short")
     return model
 

@@ -31,6 +31,15 @@ _KNOWN: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "is a PDF document, not a model"),
     (b"SQLite format 3", "is a database, not a model; open a study with study=..."),
 )
+_BY_SUFFIX = {  # formats without a mark of their own at the start
+    ".pb": "looks like a frozen TensorFlow graph, which does not say what its inputs and outputs are: export a "
+           "SavedModel, or name them in 'python -m tf2onnx.convert --graphdef FILE --inputs x:0 --outputs y:0 --output "
+           "model.onnx'",
+    ".pdmodel": "is a Paddle model: convert it with paddle2onnx",
+    ".mlmodel": "is a Core ML model: give the model it was made from",
+    ".engine": "is a TensorRT engine, made for one GPU: give the model it was made from",
+    ".caffemodel": "is a Caffe model: convert it to ONNX first",
+}
 _CHECKPOINT = ("is a pickled PyTorch checkpoint (weights or objects, no graph), and unpickling would run code: "
                "in the program that made it, export the model with torch.export.save or torch.jit.save")
 
@@ -109,4 +118,4 @@ def _explain_file(found: Probe) -> str:
         return _CHECKPOINT
     if is_safetensors(head):
         return "is a safetensors file: weights without a graph; export the whole model (ONNX, SavedModel, .pt2)"
-    return f"is no model that the workbench reads ({READS}), or is damaged"
+    return _BY_SUFFIX.get(found.path.suffix.lower(), f"is no model that the workbench reads ({READS}), or is damaged")
