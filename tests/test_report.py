@@ -160,7 +160,7 @@ def test_the_ends_of_a_wide_undecided_interval_have_their_origin_too(tmp_path):
               "s")
     page = Page(report.render(report_data.gather(study), None))
     assert bare_numbers(page) == []
-    ends = {attrs["data-field"]: float(attrs["value"]) for attrs, text in page.data if text in ("0.92", "1.3")}
+    ends = {attrs["data-field"]: float(attrs["value"]) for attrs, text in page.data if text in ("0.92", "1.30")}
     assert ends == {"speedup_interval.0": 1 / 1.09, "speedup_interval.1": 1 / 0.77}
 
 

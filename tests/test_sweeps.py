@@ -187,7 +187,7 @@ def test_a_load_test_is_told_in_a_sentence_and_a_figure():
 
     found = LoadTest("ORT", recipe.make(runtime="onnxruntime"), False,
                      (level(1, 1000.0), level(2, 1800.0, Estimate(1.8, 1.7, 1.9))), True)
-    assert "1.8x (1.7x to 1.9x)" in found.sentence and "1800/s to 2" in found.sentence
+    assert "1.80x (1.70x to 1.90x)" in found.sentence and "1800/s to 2" in found.sentence
     one_client = found._replace(levels=found.levels[:1])
     assert "bring nothing" in one_client.sentence
     drawn = resource_figures.load_figure(found)

@@ -35,8 +35,8 @@ def count(n: int) -> str:
 
 
 def times(ratio: float) -> str:
-    """A speed-up: 4.86 -> '4.9x', 0.42 -> '0.42x', 12.3 -> '12x'."""
-    return f"{ratio:.2f}x" if ratio < 1 else f"{ratio:.1f}x" if ratio < 10 else f"{ratio:.0f}x"
+    """A speed-up: 4.86 -> '4.9x', 1.042 -> '1.04x', 12.3 -> '12x'; near 1 a hundredth decides."""
+    return f"{ratio:.2f}x" if ratio < 1.995 else f"{ratio:.1f}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
 def points(fraction: float) -> str:
