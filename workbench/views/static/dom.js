@@ -17,25 +17,50 @@ function h(tag, attrs, ...children) {
   return node;
 }
 
-// Replaces the content, but takes nothing from under the user's hands: the focus, a text that is being typed and its cursor
-// stay where they were (elements carry data-focus), and while the pointer is pressed on the content the replacement waits, or
-// the click would be lost. A list that is open would close: its element is left out of that wait, as it may never end.
+// Replaces the content, but takes nothing from under the user's hands: the focus, a text that is being typed, its cursor
+// and what was scrolled stay as they were (elements carry data-focus and data-scroll), and while the pointer is pressed on
+// the content, the replacement waits, or the click would be lost.
 function redraw(el, ...children) {
-  if (!el.press) el.addEventListener("pointerdown", el.press = (event) => { if (event.target.tagName !== "SELECT") hold(el); });
+  watch(el);
   if (el.held) { el.later = children; return; }
   const active = el.contains(document.activeElement) ? document.activeElement : null;
-  const key = active && active.dataset.focus;
-  const cursor = active && active.selectionStart;
+  const key = active && active.dataset.focus, cursor = active && active.selectionStart, typing = active && active.typed;
+  const scrolled = [...el.querySelectorAll("[data-scroll]")].map((n) => [n.dataset.scroll, n.scrollTop]);
+  const place = el.scrollTop;
+  el.redrawing = true;
   el.replaceChildren(...children.filter(Boolean));
+  el.redrawing = false;
+  el.scrollTop = place;
+  for (const [name, top] of scrolled) {
+    const node = el.querySelector(`[data-scroll="${CSS.escape(name)}"]`);
+    if (node) node.scrollTop = top;
+  }
   root(el).querySelectorAll(".wb-tip").forEach((bubble) => { if (!bubble.owner.isConnected) bubble.remove(); });
-  if (!key) return;
-  const again = el.querySelector(`[data-focus="${CSS.escape(key)}"]`);
+  const again = key && el.querySelector(`[data-focus="${CSS.escape(key)}"]`);
   if (!again) return;
-  if (active.typed) { again.value = active.value; again.typed = true; }
+  if (typing) goOn(again, active.value);
   again.focus({ preventScroll: true });
   if (typeof cursor === "number" && again.setSelectionRange && again.type === "text") {
     again.setSelectionRange(cursor, cursor);
   }
+}
+
+// Once an element: holds it while it is pressed (but for a list, which may swallow the release), and hears no 'change' from
+// what is taken away with the focus, as if its text had been entered.
+function watch(el) {
+  if (el.watched) return;
+  el.watched = true;
+  el.addEventListener("pointerdown", (event) => { if (event.target.tagName !== "SELECT") hold(el); });
+  el.addEventListener("change", (event) => { if (el.redrawing) event.stopImmediatePropagation(); }, true);
+}
+
+// A text half typed in another element: it is entered as usual, which a browser would not do for what it did not see typed.
+function goOn(field, text) {
+  const enter = () => { if (field.typed) field.dispatchEvent(new Event("change", { bubbles: true })); };
+  field.value = text;
+  field.typed = true;
+  field.addEventListener("blur", enter);
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter") enter(); });
 }
 
 function hold(el) {

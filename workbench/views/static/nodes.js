@@ -19,11 +19,9 @@ export default {
     el.classList.add("wb-nodes");
     const draw = () => {
       const kept = new Set(model.get("keep"));
-      const place = el.firstElementChild ? el.firstElementChild.scrollTop : 0;
-      redraw(el, h("div", { class: "wb-nodes-scroll" }, h("table", {},
+      redraw(el, h("div", { class: "wb-nodes-scroll", "data-scroll": "nodes" }, h("table", {},
         h("thead", {}, h("tr", {}, TITLES.map((title, i) => h("th", { scope: "col", class: i > 2 ? "wb-right" : "" }, title)))),
         h("tbody", {}, model.get("rows").map((row) => nodeRow(model, row, kept))))));
-      el.firstElementChild.scrollTop = place;
     };
     return listen(model, ["rows", "keep"], draw);
   },

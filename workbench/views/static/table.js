@@ -76,14 +76,14 @@ export default {
       const selected = model.get("selected");
       const body = rows.map((row) => drawRow(model, columns, row, selected));
       if (body.length && !rows.some((row) => row.key === selected)) body[0].setAttribute("tabindex", "0");
-      const scroll = el.scrollTop;
       redraw(el,
         body.length > 0 && h("table", { role: "grid", "aria-label": "Variants" }, drawHead(columns, sort, draw), h("tbody", {}, body)),
         rows.length === 0 && h("div", { class: "wb-empty" }, model.get("empty")),
         h("div", { class: "wb-footnote" }, model.get("footnote")));
-      el.scrollTop = scroll;
-      const chosen = el.querySelector(".wb-on");
-      if (chosen && model.get("selected") !== draw.last) chosen.scrollIntoView({ block: "nearest" });
+      if (selected !== draw.last) setTimeout(() => { // after the redrawing, which may wait for the end of a press
+        const chosen = el.querySelector(".wb-on");
+        if (chosen) chosen.scrollIntoView({ block: "nearest" });
+      });
       draw.last = selected;
     };
     return listen(model, ["columns", "rows", "selected", "empty", "footnote"], draw);
