@@ -12,6 +12,7 @@ from workbench import model as models
 from workbench import recipe as recipes
 from workbench.chain import complete
 from workbench.recipe import Recipe
+from workbench.results import Fidelity
 from workbench.search import Goal
 from workbench.search.expect import TRIAL_S, Expectation
 from workbench.search.labs import Delivery
@@ -160,7 +161,37 @@ def test_of_equally_fast_ones_the_least_changed_is_picked():
     assert ranking.pick([trained, replace(small, ratio=0.2), replace(plain, ratio=0.2)]) is trained
     for result in (trained, small, replace(plain, ratio=0.5)):
         ranking.take(result)
-    assert ranking.safest().run_id == "f"
+    assert [r.run_id for r in ranking.finalists(2)] == ["t", "i", "f"]
+
+
+def dropped(points, half, ratio, run_id, n=667, **more):
+    """A variant whose accuracy fell by so many points, with half the width of its 95 % interval."""
+    delta = -points / 100
+    fidelity = Fidelity(n, "accuracy", 0.9, (0.89, 0.91), delta, (delta - half / 100, delta + half / 100))
+    steps = ("keras-prune-structured", "tflite-int8") if run_id == "risky" else ("tflite-int8",)
+    recipe = recipes.make(*steps, runtime="litert", threads=1)
+    return replace(measured(ratio=ratio, run_id=run_id, verdict="faster", recipe=recipe), fidelity=fidelity, **more)
+
+
+def test_a_bound_that_is_only_just_met_loses_to_one_that_likely_holds_on_other_samples():
+    """The CNN's fastest met 1 point on the search's samples and lost 1.35 on the next."""
+    original = replace(dropped(0, 0.5, 1.0, "base"), is_baseline=True, verdict="", recipe=recipes.make())
+    risky, sound = dropped(0.9, 1.3, 0.2, "risky"), dropped(0.2, 0.8, 0.3, "sound")
+    ranking = Ranking(Goal(max_drop=1.0), lambda recipe: "tflite")
+    assert not ranking.likely(risky) and ranking.likely(sound)
+    assert ranking.pick([original, risky, sound]) is sound
+    assert ranking.pick([original, risky]) is risky  # it meets the goal, and nothing sounder is faster
+    for result in (original, risky, sound):
+        ranking.take(result)
+    assert [r.run_id for r in ranking.finalists(1)] == ["risky", "sound"]
+    more = dropped(0.1, 0.9, 0.2, "risky-2")  # on other samples: both together say enough
+    assert ranking.likely(replace(more, recipe=risky.recipe))
+
+
+def test_without_a_bound_every_answer_will_do_and_unchecked_ones_never():
+    ranking = Ranking(Goal(), lambda recipe: "tflite")
+    assert ranking.likely(dropped(50, 1, 0.2, "x"))
+    assert not ranking.likely(replace(dropped(0, 1, 0.2, "x"), fidelity=None))
 
 
 class Made:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from ..errors import InputError
-from ..results import Result
+from ..results import Fidelity, Result
 from ..units import duration, size
 
 DEFAULT_FIDELITY = 0.99
 DEFAULT_DROP = 1.0
+_Z95 = 1.96  # half the width of a 95 % interval, in standard errors
 _LIMITS = {"fidelity": (0.0, 1.0), "max_drop": (0.0, 100.0), "latency_s": (1e-12, 1e6), "size_bytes": (1, 1e15),
            "memory_bytes": (1, 1e15), "threads": (0, 1024), "batch": (1, 4096)}
 
@@ -68,6 +69,19 @@ class Goal:
             form: format of its artefact; '' leaves the formats unchecked.
         """
         return {name: phrase for name, (_, phrase) in self._misses(result, form).items()}
+
+    def spare(self, fidelity: Fidelity) -> tuple[float, float]:
+        """How far within the accuracy that was asked for some answers are, and the standard error of that.
+
+        Both as shares; infinitely far where nothing was asked for.
+        """
+        if self.fidelity is not None:
+            value, low, limit = fidelity.metric, fidelity.metric_interval[0], self.fidelity
+        elif self.max_drop is not None:
+            value, low, limit = fidelity.delta, fidelity.delta_interval[0], -self.max_drop / 100
+        else:
+            return math.inf, 0.0
+        return value - limit, max(0.0, value - low) / _Z95
 
     def distance(self, result: Result, form: str = "") -> float:
         """How far a variant is from the goal; 0 when it meets it. Limits count by their ratio, accuracy by points."""

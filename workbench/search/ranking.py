@@ -12,6 +12,7 @@ from .goal import Goal
 
 KEEP_ANSWERS = ("convert", "graph")  # groups of passes that change no answer
 EQUAL = 0.02  # two that differ by less are equally fast: the last measurement cannot tell them apart
+LIKELY_Z = 0.84  # one-sided 80 %
 _ANSWERS = {"fidelity", "max_drop"}
 
 
@@ -78,20 +79,44 @@ class Ranking:
         bound = self.best.ratio_interval[1] if self.best.ratio_interval and self.best in able else math.inf
         return [r for r in able if r.ratio_interval is None or r.ratio_interval[0] <= bound][:count]
 
+    def likely(self, result: Result) -> bool:
+        """Whether its answers would meet the goal on other samples too, with a chance of 80 %.
+
+        Judged by all samples that it was checked on. The fastest of many is often one whose answers looked better than
+        they are; a bound that is only just met is then missed on the next samples.
+        """
+        known = self._known.get(result.recipe.key)
+        checked = {r.run_id: r.fidelity for r in (known, result) if r is not None and r.fidelity is not None}
+        spares = [(f.samples, *self.goal.spare(f)) for f in checked.values()]
+        total = sum(n for n, _, _ in spares)
+        if not total:
+            return False
+        spare = sum(n * s for n, s, _ in spares) / total
+        return spare >= LIKELY_Z * math.sqrt(sum((n * e) ** 2 for n, _, e in spares)) / total
+
+    def finalists(self, count: int) -> list[Result]:
+        """The best few, among them one that likely meets the goal on other samples and one that changes no answers."""
+        chosen = self.contenders(count)
+        ranked = self.contenders(len(self._known))
+        if not any(self.likely(r) for r in chosen):
+            chosen += [r for r in ranked if self.likely(r) and not self.unmet(r)][:1]
+        safe = next((r for r in ranked if not changes(r)), None)
+        return chosen + ([safe] if safe is not None and safe not in chosen else [])
+
     def contenders(self, count: int) -> list[Result]:
         """The best few variants, the baseline left out."""
         ranked = sorted(self._known.values(), key=self.rank)
         return [r for r in ranked if not r.is_baseline][:count]
 
-    def safest(self) -> Result | None:
-        """The best variant that computes what the original does, for the case that the others fail on new data."""
-        return next((r for r in self.contenders(len(self._known)) if not changes(r)), None)
-
     def pick(self, results: list[Result]) -> Result:
         """The fastest that meets the goal, of several equally fast ones that which changes the model least.
 
-        The original, when it meets the goal too and no other is surely faster.
+        One that likely meets it on other samples too, where such a one is surely faster than the original. The
+        original, when it meets the goal too and no other is surely faster.
         """
+        safe = [r for r in results if r.is_baseline or self.likely(r)]
+        if any(not r.is_baseline and r.verdict == "faster" and not self.unmet(r) for r in safe):
+            results = safe
         best = min(results, key=self.rank)
         far, ratio = self.rank(best)
         equal = [r for r in results if self.rank(r)[0] <= far and self.rank(r)[1] <= (1 + EQUAL) * ratio]

@@ -295,9 +295,7 @@ class Search:
 
     def _finish(self, lab: Lab, fresh: bool) -> Outcome:
         """Measures the contenders side by side on fresh samples; only this is reported. A cancel skips it."""
-        chosen = self.ranking.contenders(CONTENDERS)
-        safe = self.ranking.safest()
-        chosen += [safe] if safe is not None and safe not in chosen else []
+        chosen = self.ranking.finalists(CONTENDERS)
         results: list[Result] = []
         if not self.cancel.is_set():
             left = max(2.0, self.budget_s - self.elapsed_s)
