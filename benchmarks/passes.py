@@ -1,9 +1,11 @@
-"""Every pass on every model: done, with the cosine of its answers to the original's and its size, or why not.
+"""Every pass on every model: done, with how like the original's its answers are and its size, or why not.
 
     python -m benchmarks.passes [--models cnn mlp light_squeezenet common ...] [--passes tf-xla onnx-int8-static ...]
+    python -m benchmarks.passes --files silero_vad.onnx=audio.npz nmp.tflite=tones.npz ...
 
 Models: the bundled ones, the `light_*` topologies of the `onnx` package and the published ones of `ddddocr`, where they
-are installed. Passes that train do so briefly (one epoch): what is asked here is whether they work, not how well.
+are installed; with ``--files`` models of your own, each with its data. Passes that train do so briefly (one epoch): the
+question is whether they work, not how well.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.rendered_text import text_feeds
 from workbench import assemble, bundled, datasets, passes, recipe, variant
 from workbench.datasets import Dataset, Samples
 from workbench.errors import NotApplicable, WorkbenchError
+from workbench.fidelity import Pair, similarity
 from workbench.measure import Plan, measure
 from workbench.model import Model, load
 
@@ -66,6 +69,13 @@ def opened(name: str, path: Path | str) -> tuple[Model, Dataset]:
     return model, Dataset("rendered text", "rendered", None, None, False, halves[0], halves[1])
 
 
+def own(entry: str) -> tuple[Model, Dataset]:
+    """A model file and its data, from 'MODEL=DATA'."""
+    path, _, data = entry.partition("=")
+    model = load(path)
+    return model, datasets.load(data, model) if data else datasets.random(model, samples=2 * SAMPLES)
+
+
 def asked(name: str) -> recipe.Recipe:
     """The pass with what must come before it; training is brief."""
     steps = [(n, TRAINING if passes.get(n).needs_training else {}) for n in (*BEFORE.get(name, ()), name)]
@@ -85,18 +95,18 @@ def attempt(model: Model, data: Dataset, name: str, cache: variant.Cache) -> Out
         return told("not applicable", reason)
     try:
         built = variant.build(model, made, data, cache=cache)
-        agreement = _cosine(model, data, built, made)
+        agreement, kind = _likeness(model, data, built, made)
     except NotApplicable as error:
         return told("not applicable", str(error))
     except WorkbenchError as error:
         return told("FAILED", f"{type(error).__name__}: {error}")
     zipped = assemble.compressed_size(built.model.path) / assemble.compressed_size(model.path)
     size = built.model.size_bytes / model.size_bytes
-    return told("ok", f"cosine {agreement:.4f}, {size:.2f}x the size, {zipped:.2f}x zipped")
+    return told("ok", f"{kind} {agreement:.4f}, {size:.2f}x the size, {zipped:.2f}x zipped")
 
 
-def _cosine(model: Model, data: Dataset, built: variant.Variant, made: recipe.Recipe) -> float:
-    """Mean over the evaluation samples of the worst output's cosine to the original's."""
+def _likeness(model: Model, data: Dataset, built: variant.Variant, made: recipe.Recipe) -> tuple[float, str]:
+    """Mean over the evaluation samples of the worst output's likeness to the original's, and what it is."""
     plain = variant.complete(model, recipe.make())
     pair = [assemble.candidate(model, variant.build(model, plain, data), plain),
             assemble.candidate(model, built, made)]
@@ -111,14 +121,8 @@ def _cosine(model: Model, data: Dataset, built: variant.Variant, made: recipe.Re
     ours, theirs = answers[1], answers[0]
     if set(ours) != set(theirs):
         raise WorkbenchError(f"the outputs are {', '.join(ours)} instead of {', '.join(theirs)}")
-    return min(float(np.mean([_angle(a, b) for a, b in zip(ours[n], theirs[n], strict=True)])) for n in theirs)
-
-
-def _angle(a: np.ndarray, b: np.ndarray) -> float:
-    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
-    if x.shape != y.shape:
-        return 0.0
-    return 1.0 if (x == y).all() else float(x @ y / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-300))
+    alike = {n: similarity(Pair(n, np.asarray(ours[n]), np.asarray(theirs[n]))) for n in theirs}
+    return min((float(found.share.mean()), found.kind) for found in alike.values())
 
 
 def main() -> int:
@@ -126,12 +130,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list(models()))
     parser.add_argument("--passes", nargs="*", default=[n for n, _, _ in passes.PASSES])
+    parser.add_argument("--files", nargs="*", metavar="MODEL=DATA", help="these models instead")
     args = parser.parse_args()
     failed = 0
     print(machine_line())
-    for name in args.models:
-        model, data = opened(name, models()[name])
-        print(f"\n| {name} | outcome | what it gave, or why not | s |\n|---|---|---|---|", flush=True)
+    for name in args.files or args.models:
+        model, data = own(name) if args.files else opened(name, models()[name])
+        title = model.name if args.files else name
+        print(f"\n| {title} | outcome | what it gave, or why not | s |\n|---|---|---|---|", flush=True)
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             for step in args.passes:
                 outcome = attempt(model, data, step, variant.Cache(folder))
