@@ -135,6 +135,8 @@ def _less_usual(aim: Aim) -> list[Route]:
               "clipped"),
         *both("int8 percentile", "calibration that clips outliers", ((_STATIC, {"method": "percentile"}),), "int8",
               "clipped"),
+        *both("int8 percentile 99.99", "calibration that clips ten times as many",
+              ((_STATIC, {"method": "percentile", "percentile": 99.99}),), "int8", "clipped"),
         *both("simplified", "constants folded before the runtime sees them", ("onnx-simplify",), "simplified"),
         *both("dequantized", "what was quantized dynamically, in float again", ("onnx-dequantize",), "dequantized"),
         *both("dequantized int8", "what was quantized dynamically, with calibration instead",
