@@ -237,6 +237,31 @@ def searched(budget_s):
     return search.run(labs[0]), labs[0]
 
 
+class Flattering(Made):
+    """The first short measurement of a variant that is no good says that it is twenty times as fast."""
+
+    flattered = None
+
+    def _result(self, recipe):
+        made = super()._result(recipe)
+        self.flattered = self.flattered or (recipe.key if recipe.runtime == "openvino" else None)
+        if recipe.key != self.flattered or self.orders[-1].stage != "screen":
+            return made
+        return replace(made, ratio=0.01, ratio_interval=(0.009, 0.011), median_s=1e-5)
+
+
+def test_a_lucky_measurement_does_not_end_the_search():
+    labs, data = [], datasets.load("mlp", bundled.model("mlp"))
+    goal = Goal(max_drop=1.0, runtimes=("openvino", "onnxruntime"))
+    search = Search(bundled.model("mlp"), data, goal, 400.0, 0, Calls(), threading.Event(),
+                    clock=lambda: labs[0].now if labs else 0.0, fingerprint=OLD)
+    labs.append(Flattering(search.space))
+    found = search.run(labs[0])
+    stages = [o.stage for o in labs[0].orders]
+    assert "screen" in stages[stages.index("full"):], "it looks on after the longer measurement"
+    assert found.best.recipe.runtime == "onnxruntime" and found.best.ratio < 0.15
+
+
 def test_training_is_tried_where_it_fits_into_the_time():
     short, lab = searched(60.0)
     assert not any("narrower" in lab._traits(r) for o in lab.orders for r in o.recipes)

@@ -31,7 +31,8 @@ class Recorded:
 
     def __init__(self, space, rows, seed):
         self.now, self.measured = 0.0, []
-        self.rows = {space.recipe(p).key: row for p, row in rows.items()}
+        # An option that is younger than the recording changes nothing.
+        self.rows = {space.recipe(p).key: rows.get(p) or rows[p._replace(option=0)] for p in space.points()}
         self._random = np.random.default_rng(seed)
         self.baseline = complete(space.model, Recipe())
         self.rows[self.baseline.key] = {"status": "ok", "median_s": 1e-3, "ratio": 1.0, "metric": 0.925, "delta": 0.0}

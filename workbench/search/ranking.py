@@ -48,6 +48,10 @@ class Ranking:
         """The original, once it was taken."""
         return next((r for r in self._known.values() if r.is_baseline), None)
 
+    def known(self, recipe: Recipe) -> Result:
+        """The latest good result of a recipe that was taken."""
+        return self._known[recipe.key]
+
     def unmet(self, result: Result) -> dict[str, str]:
         """Constraints that a result misses."""
         return self.goal.unmet(result, self._form(result.recipe))

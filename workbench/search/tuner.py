@@ -25,13 +25,14 @@ from .expect import TRIAL_S, Expectation
 from .goal import Goal
 from .labs import Delivery, Lab, LocalLab, Order
 from .outcome import Attempt, Outcome, Trial
-from .ranking import Ranking, finished
+from .ranking import EQUAL, Ranking, finished
 from .routes import Aim
 from .space import Point, Space
 from .split import halves
 from .terms import MINUTES
 
 CONTENDERS, SEMIFINALISTS = 3, 5
+ROUNDS = 3  # of looking and measuring the best few longer
 FINAL_SHARE, MOST_FINAL_SHARE = 0.15, 0.4  # of the budget are kept for the last, interleaved measurement
 FULL_SHARE = 0.1  # most of the budget that is kept for the full measurement before it
 LEAST_GAIN = 0.002  # a search ends when nothing left is expected to bring even 0.2 %
@@ -145,8 +146,11 @@ class Search:
         threading.Thread(target=self._watch, daemon=True, name="deadline").start()
         try:
             self._measure_baseline(lab)
-            self._explore(lab)
-            self._narrow(lab)
+            self._open_space()
+            for _ in range(ROUNDS):
+                self._explore(lab)
+                if not self._narrow(lab):
+                    break
             self._deadline.set()
             return self._finish(lab, fresh)
         finally:
@@ -190,14 +194,17 @@ class Search:
             self.space = Space(self.model, self.goal, aim=self._aim(found.fidelity.metric), **self._options)
         self._note("the original, to compare with", found, reused)
 
-    def _explore(self, lab: Lab) -> None:
-        """Keeps the lab's slots busy until nothing promises anything or the time is up."""
+    def _open_space(self) -> None:
+        """Everything that may be tried, and what the original tells of it."""
         points = self.space.points()
         self._sampler = sampling.Sampler(points, self.seed)
         self._expected = Expectation(self.space)
-        for point in points:
-            if self.space.recipe(point).key == self._base.key:
-                self._learn(point, self.ranking.baseline)
+        self._places = {self.space.recipe(p).key: p for p in points}
+        if self._base.key in self._places:
+            self._learn(self._places[self._base.key], self.ranking.baseline)
+
+    def _explore(self, lab: Lab) -> None:
+        """Keeps the lab's slots busy until nothing promises anything or the time is up."""
         running = 0
         while True:
             while running < lab.slots and not self._deadline.is_set():
@@ -248,15 +255,26 @@ class Search:
         self._sampler.tell(bets[0].point, None, self.goal)
         return bets[0].point, self.space.routes[bets[0].point.route].why
 
-    def _narrow(self, lab: Lab) -> None:
-        """Measures those that may be the best side by side, for longer, on the samples of the search."""
+    def _narrow(self, lab: Lab) -> bool:
+        """Measures those that may be the best side by side, for longer, on the samples of the search.
+
+        Returns:
+            True when the best one's short measurement had flattered it, so that what promised too little beside it may
+            be worth a trial after all.
+        """
         chosen = self.ranking.close(SEMIFINALISTS)
+        if len(chosen) == 1:  # so far ahead that it may be luck
+            chosen = self.ranking.contenders(2)
         if len(chosen) < 2 or not self._screened & {r.recipe.key for r in chosen} or self._deadline.is_set():
-            return
+            return False
         recipes = tuple(r.recipe for r in chosen)
+        hoped = self.ranking.best.ratio or 1.0
         self._begin(lab, Order(recipes, self.full, "may be the best: measured longer, side by side", "full"),
                     self._deadline)
         self._take(lab.wait())
+        for recipe in recipes:
+            self._learn(self._places[recipe.key], self.ranking.known(recipe))
+        return (self.ranking.best.ratio or 1.0) > (1 + EQUAL) * hoped
 
     def _begin(self, lab: Lab, order: Order, cancel: threading.Event) -> None:
         left = max(0.0, self.budget_s - self.elapsed_s)
