@@ -12,7 +12,7 @@ from onnx import numpy_helper as nh
 from workbench import model as models
 from workbench import passes
 from workbench.errors import InputError, NotApplicable
-from workbench.passes import _cpu, _onnx_flatten, _onnx_io, _onnx_names, _onnx_prepare, _onnx_scope
+from workbench.passes import _cpu, _onnx_fit, _onnx_flatten, _onnx_io, _onnx_names, _onnx_prepare, _onnx_scope
 
 from . import pass_parts as parts
 
@@ -307,7 +307,7 @@ def test_a_bias_is_fused_exactly_and_only_where_it_may(tmp_path):
         model = _onnx_prepare.infer_shapes(onnx.load(path))
         feed = {"x": np.random.default_rng(1).random([2 if d == "n" else d for d in shape], np.float32)}
         before = _onnx_io.run(model, feed)[0]
-        assert _onnx_scope.fuse_bias(model) == fused
+        assert _onnx_fit.fuse_bias(model) == fused
         np.testing.assert_allclose(_onnx_io.run(model, feed)[0], before, rtol=1e-5)
 
 

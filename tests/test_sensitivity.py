@@ -15,9 +15,9 @@ from workbench.errors import Cancelled, InputError, NotApplicable
 from workbench.passes import (
     PassContext,
     _mixture,
+    _onnx_fit,
     _onnx_io,
     _onnx_prepare,
-    _onnx_scope,
     _qdq,
     _sensitivity,
     onnx_int8_mixed,
@@ -179,7 +179,7 @@ def probe(planted, tmp_path_factory):
     source = models.load(planted)
     feeds = list(parts.context(source, tmp_path_factory.mktemp("probe"), 8).calibration)
     prepared = _onnx_prepare.prepare(_onnx_io.load(planted), feeds[0]).model
-    _onnx_scope.fuse_bias(prepared)
+    _onnx_fit.fuse_bias(prepared)
     ranges = _qdq.calibrate(prepared, feeds)
     return _sensitivity.Probe(prepared, ranges, _qdq.Options(reduce_range=True), feeds)
 

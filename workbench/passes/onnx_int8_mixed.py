@@ -11,7 +11,19 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _calibrated, _check, _cpu, _mixture, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _qdq, _sensitivity
+from . import (
+    _calibrated,
+    _check,
+    _cpu,
+    _mixture,
+    _onnx_fit,
+    _onnx_int8,
+    _onnx_io,
+    _onnx_prepare,
+    _onnx_scope,
+    _qdq,
+    _sensitivity,
+)
 from ._node_times import node_times
 from .base import Pass, PassContext, PassResult
 
@@ -136,7 +148,7 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
     prepared = _onnx_prepare.prepare(original, feeds[0])
     if _onnx_int8.float_bits(prepared.model):
         raise NotApplicable("the model is float16; quantize its float32 version")
-    _onnx_scope.fit_for_int8(prepared.model)
+    _onnx_fit.fit_for_int8(prepared.model)
     ranged, judging, split = _sides(feeds, settings.metric)
     ranges = _qdq.calibrate(prepared.model, [feeds[i] for i in ranged], method=settings.method,
                             percentile=settings.percentile,

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InputError, NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import setting
-from . import _calibrated, _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
+from . import _calibrated, _check, _onnx_fit, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
 from .base import Pass, PassContext, PassResult
 
 _OTHER_OPS = ("ArgMax", "Mul", "LeakyRelu", "Sigmoid", "Softmax", "Split", "Resize", "Where", "Gather", "Slice",
@@ -72,7 +72,7 @@ class OnnxInt8Static(Pass):
         prepared = _onnx_prepare.prepare(original, feeds[0])
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
-        _onnx_scope.fit_for_int8(prepared.model)
+        _onnx_fit.fit_for_int8(prepared.model)
         target = context.workdir / "model.onnx"
         quantized, asked = _quantize(prepared.model, feeds, settings, target, context)
         report = _report(prepared.model, quantized, settings)

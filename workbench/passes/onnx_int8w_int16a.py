@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import setting
-from . import _calibrated, _check, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _onnx_step, _qdq
+from . import _calibrated, _check, _onnx_fit, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_step, _qdq
 from .base import Pass, PassContext, PassResult
 
 
@@ -54,7 +54,7 @@ class OnnxInt8wInt16a(Pass):
         prepared = _onnx_prepare.prepare(original, feeds[0])
         if _onnx_int8.float_bits(prepared.model):
             raise NotApplicable("the model is float16; quantize its float32 version")
-        _onnx_scope.fit_for_int8(prepared.model)
+        _onnx_fit.fit_for_int8(prepared.model)
         ranges = _qdq.calibrate(
             prepared.model, feeds, method=settings.method, percentile=settings.percentile,
             progress=lambda f: context.progress(0.2 + 0.4 * f, f"calibrating on {len(feeds)} samples"))
