@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import InputError
 from .feeds import plain_name
+from .likeness import kept_variance, not_numbers
 from .measure.stats import paired_delta_interval, proportion_interval
 from .results import Fidelity
 
@@ -22,8 +23,6 @@ Outputs = dict[str, np.ndarray]
 CHANGED_LISTED = 1000
 RESAMPLES = 1000
 WORSE = 0.01  # likeness by which another output must fall behind the first to be named
-_STEADY = 0.1  # standard deviation over root mean square below which numbers hardly vary
-_HUGE = 6e4  # stands for infinity in float16, whose largest number is 65504
 _LOOKED_AT = 4096  # positions that tell whether an output scores classes
 _CHUNK = 4_000_000  # values compared at a time, in float64
 
@@ -44,7 +43,7 @@ class Similarity(NamedTuple):
         sqnr_db: 10 log10(signal energy / error energy) over all samples; inf when equal, -inf when broken.
         broken: samples that hold NaN, or an infinity where the reference has none.
         kind: 'cosine'; 'agreement', the share of equal elements, where the reference holds no real numbers; 'R²' where
-            it holds one number a sample (see :func:`kept_variance`).
+            it holds one number a sample (see :func:`workbench.likeness.kept_variance`).
     """
 
     share: np.ndarray
@@ -112,29 +111,6 @@ def similarity(pair: Pair) -> Similarity:
     if pair.theirs[0].size == 1 and pair.theirs.dtype.kind == "f":
         kind, share = "R²", kept_variance(pair.ours.reshape(n), pair.theirs.reshape(n))
     return Similarity(share, -np.inf if broken else _decibels(signal, error), broken, kind)
-
-
-def kept_variance(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """What each sample contributes to R², the coefficient of determination: their mean is R², before clipping.
-
-    ``1 - (ours - theirs)² / variance of theirs``, where the standard deviation counts as at least a tenth of the root
-    mean square: numbers that hardly vary would make every rounding look fatal.
-
-    Args:
-        ours: [n], one number a sample.
-        theirs: [n], the reference's.
-
-    Returns:
-        [n], -1..1; 0 where a value is not a number that the reference means.
-    """
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    bad, meant = _not_numbers(a, b)
-    a, b = np.where(bad | meant, 0.0, a), np.where(bad | meant, 0.0, b)
-    known = b[~(bad | meant)]
-    scale = max(float(known.std()), _STEADY * float(np.sqrt((known**2).mean()))) if known.size else 0.0
-    error = np.abs(a - b)
-    share = np.where(error == 0, 1.0, -1.0) if scale == 0 else 1.0 - (error / scale) ** 2
-    return np.where(bad, 0.0, share.clip(-1.0, 1.0))
 
 
 def predictions(pair: Pair, labels: np.ndarray | None = None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -247,7 +223,7 @@ def _squeeze(array: np.ndarray) -> np.ndarray:
 def _cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, int, float, float]:
     """Cosine of each sample, number of broken samples, signal energy, error energy."""
     a, b = _rows(ours), _rows(theirs)
-    bad, masked = _not_numbers(a, b)
+    bad, masked = not_numbers(a, b)
     broken = bad.any(axis=1)
     a[masked], b[masked] = 0.0, 0.0
     a[broken], b[broken] = 0.0, 0.0
@@ -263,12 +239,6 @@ def _cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, int, flo
     cosine[equal] = 1.0
     cosine[broken] = 0.0
     return cosine, int(broken.sum()), signal, error
-
-
-def _not_numbers(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Elementwise: broken values, and infinities that both sides mean ('impossible' classes are often -inf)."""
-    agreed = np.isinf(b) & (np.sign(a) == np.sign(b)) & (np.abs(a) >= _HUGE)
-    return ~(np.isfinite(a) & np.isfinite(b)) & ~agreed | np.isinf(b) & ~agreed, agreed
 
 
 def _rows(array: np.ndarray) -> np.ndarray:
@@ -339,7 +309,7 @@ def _largest(scores: np.ndarray, bad: np.ndarray, mark: int) -> np.ndarray:
 
 def _broken(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        return _not_numbers(ours, theirs)[0] & ~np.isfinite(ours)
+        return not_numbers(ours, theirs)[0] & ~np.isfinite(ours)
 
 
 def _all(same: np.ndarray) -> np.ndarray:

@@ -30,6 +30,19 @@ def told_apart(names: Sequence[str], recipes: Sequence[Recipe]) -> list[str]:
     return [f"{name} ({added[r.key]})" if added.get(r.key) else name for name, r in zip(names, recipes, strict=True)]
 
 
+def named_apart(shown: tuple[Any, ...], recipes: dict[str, Recipe]) -> tuple[Any, ...]:
+    """Named tuples with ``key``, ``name`` and ``short``, whose names then tell them apart.
+
+    Args:
+        shown: e.g. the points of one plot.
+        recipes: by key.
+    """
+    theirs = [recipes[p.key] for p in shown]
+    longer, shorter = (told_apart([getattr(p, field) for p in shown], theirs) for field in ("name", "short"))
+    return tuple(p if p.name == long and p.short == short else p._replace(name=long, short=short)
+                 for p, long, short in zip(shown, longer, shorter, strict=True))
+
+
 def _differences(recipes: list[Recipe]) -> list[str]:
     """For each recipe its values of the settings that are not the same in all of them."""
     flat = [_flat(r) for r in recipes]

@@ -9,7 +9,7 @@ import numpy as np
 from .. import feeds
 from .. import model as models
 from ..errors import InputError
-from ..fidelity import kept_variance
+from ..likeness import kept_variance
 from ..model import Model, TensorSpec
 from .base import PassContext
 

@@ -15,7 +15,7 @@ from ..collection import no_collection
 from ..recipe import Recipe, Step
 from ..results import Result
 from ..runtimes import registry
-from ..told_apart import told_apart
+from ..told_apart import named_apart
 from .choices import pass_title
 
 Interval = tuple[float, float]
@@ -227,7 +227,7 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
     names = [r.fidelity.metric_name for r in same if r.fidelity]
     failures = tuple(_failure(r, usual) for r in same if r.status == "failed")
     recipes = {r.recipe.key: r.recipe for r in (*tried, *same)}
-    points, failures = _apart(points, recipes), _apart(failures, recipes)
+    points, failures = named_apart(points, recipes), named_apart(failures, recipes)
     return Tradeoff(
         points=points, failures=failures,
         front=_front(points), quality_name="accuracy" if "accuracy" in names or not names else names[0],
@@ -324,14 +324,6 @@ def _with_known(partial: Result, stored: Result | None) -> Result:
         return partial
     return replace(partial, fidelity=stored.fidelity, size_bytes=stored.size_bytes,
                    compressed_bytes=stored.compressed_bytes)
-
-
-def _apart(shown: tuple[Any, ...], recipes: dict[str, Recipe]) -> tuple[Any, ...]:
-    """Points or failures with names that tell them apart."""
-    theirs = [recipes[p.key] for p in shown]
-    longer, shorter = (told_apart([getattr(p, field) for p in shown], theirs) for field in ("name", "short"))
-    return tuple(p if p.name == long and p.short == short else p._replace(name=long, short=short)
-                 for p, long, short in zip(shown, longer, shorter, strict=True))
 
 
 def _failure(r: Result, usual: int) -> Failure:
