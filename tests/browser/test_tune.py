@@ -81,8 +81,9 @@ def test_search_is_live_and_ends_with_a_recommendation(board):
     board.wait_for_selector('[data-choice="threads/1"]:checked')
     board.wait_for_selector(IDLE)
     board.wait_for_function("document.querySelector('.wb-tune-told').textContent.length > 20")
-    tried = board.locator(".wb-tried:not(.wb-tried-failed)").count()
-    assert board.locator(".wb-row").count() >= tried >= 1 and "0.4" in lab.text(board, '[data-action="tune"]')
+    tried = board.locator(".wb-tried:not(.wb-tried-failed) .wb-tried-name").all_text_contents()
+    distinct = {name.removesuffix("best") for name in tried}  # one may be measured again, for longer
+    assert board.locator(".wb-row").count() >= len(distinct) >= 1 and "0.4" in lab.text(board, '[data-action="tune"]')
     lab.keep(board, "tune")
 
 
