@@ -307,7 +307,7 @@ def test_two_classes_have_a_positive_one():
 def test_the_monitor_writes_a_log_that_can_be_replayed(served, tmp_path):
     heard = []
     monitor = Monitor(served, tmp_path / "logs" / "run.jsonl", span_s=0.05, on_point=heard.append)
-    monitor.start(seconds=0.4)
+    monitor.start(seconds=2.0)
     with pytest.raises(InputError, match="runs already"):
         monitor.start()
     monitor.wait()
