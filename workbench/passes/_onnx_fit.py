@@ -35,8 +35,7 @@ def fuse_bias(model: Any) -> int:
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*graph.value_info, *graph.input)
              if v.type.tensor_type.HasField("shape")}
     weights = {i.name: i for i in graph.initializer}
-    uses = Counter(t for n in _onnx_io.all_nodes(graph) for t in n.input)
-    uses.update(o.name for o in graph.output)
+    uses = _onnx_io.uses(graph)
     adds = {t: n for n in graph.node if n.op_type == "Add" for t in n.input}
     fused = []
     for node in graph.node:
@@ -92,9 +91,9 @@ def shield_inner_graphs(model: Any) -> int:
     import onnx
 
     graph = model.graph
-    inner = [g for n in graph.node for g in _onnx_io.subgraphs(n)]
-    inside = [n for g in inner for n in _onnx_io.all_nodes(g)]
-    own = {v.name for g in _all_graphs(inner) for v in (*g.input, *g.initializer)}
+    inner = [g for n in _onnx_io.all_nodes(graph) for g in _onnx_io.subgraphs(n)]
+    inside = [n for g in inner for n in g.node]
+    own = {v.name for g in inner for v in (*g.input, *g.initializer)}
     read = {i for n in inside for i in n.input} - own.union(*(n.output for n in inside))
     shielded = {}
     stays = set(_onnx_scope.float_nodes(model, ()))
@@ -109,10 +108,6 @@ def shield_inner_graphs(model: Any) -> int:
         for i, tensor in enumerate(node.input):
             node.input[i] = shielded.get(tensor, tensor)
     return len(shielded)
-
-
-def _all_graphs(graphs: list[Any]) -> list[Any]:
-    return [found for g in graphs for found in (g, *_all_graphs([i for n in g.node for i in _onnx_io.subgraphs(n)]))]
 
 
 def _fuse(node: Any, add: Any, weights: dict[str, Any], uses: Counter) -> bool:

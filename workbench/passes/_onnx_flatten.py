@@ -25,8 +25,7 @@ def fold_transposes(model: Any) -> int:
     graph = model.graph
     shapes = _shapes(graph)
     weights = {i.name: i for i in graph.initializer}
-    uses = Counter(t for n in _onnx_io.all_nodes(graph) for t in n.input)
-    uses.update(o.name for o in graph.output)
+    uses = _onnx_io.uses(graph)
     consumers = {t: n for n in graph.node for t in n.input}
     removed = []
     for node in graph.node:

@@ -141,9 +141,16 @@ def all_nodes(graph: Any) -> list[Any]:
     return found
 
 
+def uses(graph: Any) -> Counter:
+    """How often each tensor is read, by nodes of inner graphs too and as an output."""
+    found = Counter(t for n in all_nodes(graph) for t in n.input)
+    found.update(o.name for o in graph.output)
+    return found
+
+
 def drop_unused_weights(graph: Any) -> None:
     """Removes initializers that no node and no output reads (in place; those left are not copied)."""
-    used = {name for n in all_nodes(graph) for name in n.input} | {o.name for o in graph.output}
+    used = uses(graph)
     for place in reversed(range(len(graph.initializer))):
         if graph.initializer[place].name not in used:
             del graph.initializer[place]

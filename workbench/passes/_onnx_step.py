@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ PACKAGES = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"
 def sample(original: Any, model: Model, context: PassContext) -> dict[str, np.ndarray] | None:
     """One feed for the model: from calibration, else a guess; None where none can be made."""
     return _check.sample(context, _onnx_io.specs(_onnx_io.graph_inputs(original)), model)
+
+
+def unknown_input(model: Model, asked: Iterable[str]) -> str:
+    """One line when a name that a setting gives is no input of the model, else ''."""
+    names = [s.name for s in model.inputs]
+    wrong = next((n for n in asked if n not in names), "")
+    return f"'{wrong}' is no input of {model.name}; its inputs are: {', '.join(names)}" if wrong else ""
 
 
 def finish(original: Any, made: Any, feed: dict[str, np.ndarray] | None, context: PassContext, *,

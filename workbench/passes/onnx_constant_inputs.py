@@ -44,11 +44,10 @@ class OnnxConstantInputs(Pass):
         """An unknown name, or nothing besides the one input that varies."""
         if model.format != ModelFormat.ONNX:
             return None
-        names = [s.name for s in model.inputs]
-        unknown = next((n for n in settings.inputs if n not in names), None)
+        unknown = _onnx_step.unknown_input(model, settings.inputs)
         if unknown:
-            return f"'{unknown}' is no input of {model.name}; its inputs are: {', '.join(names)}"
-        if len(names) < 2:
+            return unknown
+        if len(model.inputs) < 2:
             return f"{model.name} has one input only, and that is the data"
         return None
 

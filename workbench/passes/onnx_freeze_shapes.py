@@ -48,10 +48,9 @@ class OnnxFreezeShapes(Pass):
             return str(error)
         if model.format != ModelFormat.ONNX:
             return None
-        names = [s.name for s in model.inputs]
-        unknown = next((n for n in given if n not in names), None)
+        unknown = _onnx_step.unknown_input(model, given)
         if unknown:
-            return f"'{unknown}' is no input of {model.name}; its inputs are: {', '.join(names)}"
+            return unknown
         specs = dict(model.fix)
         if all(s.is_static for s in model.inputs) and not specs:
             return f"all input sizes of {model.name} are fixed already"
