@@ -90,9 +90,24 @@ def test_int8_is_expected_to_win_where_the_processor_has_the_instruction():
 def test_passes_whose_answers_were_wrong_promise_nothing(space):
     wrong = told(space, (point("onnxruntime int8"), 0.2, False), (point("litert half"), 0.1, False))
     gain = gains(wrong, space)
-    assert gain[point("openvino int8")] == gain[point("openvino half")] == 0  # the same passes, another runtime
+    assert gain[point("openvino half")] == 0  # the same passes, another runtime
+    assert gain[point("openvino int8")] > 0  # rounds elsewhere
     fine = gains(told(space, (point("onnxruntime int8"), 0.2, True), (point("litert half"), 0.1, True)), space)
     assert gain[point("litert int8 half")] < 0.3 * fine[point("litert int8 half")]  # quantizing on top heals nothing
+
+
+def test_less_precision_in_the_rest_follows_what_the_passes_did_to_the_answers():
+    space = Space(bundled.model("mlp"), Goal(), fingerprint=VNNI)
+    place = point("openvino int8 bf16")
+    right = gains(told(space, (point("openvino int8"), 0.3, True)), space, 0.3)
+    wrong = gains(told(space, (point("openvino int8"), 0.3, False)), space, 0.3)
+    assert 0 < wrong[place] < 0.2 * right[place]
+
+
+def test_bfloat16_that_answers_wrong_says_nothing_of_float32():
+    space = Space(bundled.model("mlp"), Goal(), fingerprint=VNNI)
+    after = gains(told(space, (point("openvino"), 0.3, True), (point("openvino bf16"), 0.2, False)), space, 0.3)
+    assert after[point("openvino simplified")] > 0 == after[point("openvino bf16", 1)]
 
 
 def test_a_pass_that_does_not_suit_the_model_is_not_tried_on_the_way_to_another(space):

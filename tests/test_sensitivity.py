@@ -174,14 +174,14 @@ def test_the_lower_bound_is_below_the_mean():
 # --- the simulation and the times -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def probe(planted, tmp_path_factory):
+@pytest.fixture(scope="module", params=["conv", "activation"])
+def probe(request, planted, tmp_path_factory):
     source = models.load(planted)
     feeds = list(parts.context(source, tmp_path_factory.mktemp("probe"), 8).calibration)
     prepared = _onnx_prepare.prepare(_onnx_io.load(planted), feeds[0]).model
     _onnx_fit.fuse_bias(prepared)
     ranges = _qdq.calibrate(prepared, feeds)
-    return _sensitivity.Probe(prepared, ranges, _qdq.Options(reduce_range=True), feeds)
+    return _sensitivity.Probe(prepared, ranges, _qdq.Options(reduce_range=True, after=request.param), feeds)
 
 
 @pytest.mark.parametrize("keep", [(), (BAD,), ("first", "dense"), ("third", "fourth")], ids=str)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..settings import SettingsBase, setting
 from ._onnx_int8 import REDUCE_HELP
+from ._qdq_place import AFTER_ACTIVATION, AFTER_CONV
 
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 METHOD_HELP = ("How ranges are chosen: all values (minmax), least information lost (entropy, slow), or without the "
                "outliers (percentile)")
+QDQ_HELP = ("Where values are rounded: right behind a convolution, which ONNX Runtime needs, or only behind its "
+            "activation, which OpenVINO then fuses; auto looks at the runtime")
+_FUSE_ACTIVATIONS = frozenset({"openvino"})
 SAMPLES_HELP = "Calibration samples used: more are slower and steadier"
 
 
@@ -30,6 +34,13 @@ class Int8Settings(CalibratedSettings):
     """The same for 8-bit activations, whose weights some CPUs want in 7 bits."""
 
     reduce_range: str = setting("auto", REDUCE_HELP, choices=("auto", "on", "off"))
+    qdq_after: str = setting("auto", QDQ_HELP, choices=("auto", AFTER_CONV, AFTER_ACTIVATION), advanced=True)
+
+    def for_runtime(self, runtime: str) -> Int8Settings:
+        """The same with what 'auto' means for a runtime."""
+        if self.qdq_after != "auto":
+            return self
+        return replace(self, qdq_after=AFTER_ACTIVATION if runtime in _FUSE_ACTIVATIONS else AFTER_CONV)
 
 
 @dataclass(frozen=True)

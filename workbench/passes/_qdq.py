@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError, NotApplicable
-from . import _onnx_int8, _onnx_io, _onnx_scope
+from . import _onnx_int8, _onnx_io, _onnx_scope, _qdq_place
 from ._calibrated import METHODS
 
 OPS = tuple(sorted(_onnx_scope.COMPUTE | _onnx_scope.CARRY))
@@ -30,12 +30,14 @@ class Options(NamedTuple):
         reduce_range: weights in 7 bits.
         activation_bits: 8 or 16.
         symmetric: activations are signed, around zero.
+        after: where pairs stand, see :mod:`workbench.passes._qdq_place`.
     """
 
     per_channel: bool = True
     reduce_range: bool = False
     activation_bits: int = 8
     symmetric: bool = False
+    after: str = _qdq_place.AFTER_CONV
 
 
 def calibrate(model: Any, feeds: list[dict[str, np.ndarray]], *, method: str = "minmax", percentile: float = 99.999,
@@ -100,7 +102,7 @@ def quantize(model: Any, ranges: Any, options: Options, keep_float: tuple[str, .
         kind = QuantType.QInt16 if options.symmetric else QuantType.QUInt16
     else:
         kind = QuantType.QInt8 if options.symmetric else QuantType.QUInt8
-    extra = {"ActivationSymmetric": options.symmetric, "WeightSymmetric": True,
+    extra = {**_qdq_place.options(options.after), "ActivationSymmetric": options.symmetric, "WeightSymmetric": True,
              "UseQDQContribOps": options.activation_bits == 16}  # standard QDQ has 16 bits only from opset 21 on
     try:
         with silent():
@@ -112,6 +114,7 @@ def quantize(model: Any, ranges: Any, options: Options, keep_float: tuple[str, .
         raise
     except Exception as error:  # the quantizer meets graphs that nobody has seen
         raise NotApplicable(f"the quantizer cannot handle this graph: {_onnx_io.one_line(error)}") from None
+    _qdq_place.drop_unread(model, made, options.after)
     if not _onnx_int8.same_signature(model, made):
         raise NotApplicable("the quantizer would change the model's inputs or outputs")
     return made

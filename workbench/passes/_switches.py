@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _onnx_io
-
-_SUFFIX = "_QuantizeLinear_Input"  # what the quantizer appends to the maker of a graph output
+from . import _onnx_io, _qdq_place
 
 
 class Rounded(NamedTuple):
@@ -48,7 +46,7 @@ def read(model: Any, quantized: Any) -> Rounded:
     found = Rounded({}, {})
     for node in quantized.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] not in values:
-            base = node.input[0] if node.input[0] in known else node.input[0].removesuffix(_SUFFIX)
+            base = node.input[0] if node.input[0] in known else node.input[0].removesuffix(_qdq_place.MADE)
             found.activations[base] = (array(node.input[1]), array(node.input[2]))
     for node in model.graph.node:
         twin = after.get(node.name)

@@ -22,6 +22,7 @@ from . import (
     _onnx_prepare,
     _onnx_scope,
     _qdq,
+    _qdq_place,
     _sensitivity,
 )
 from ._node_times import node_times
@@ -72,6 +73,10 @@ class OnnxInt8Mixed(Pass):
     packages = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"}
     machine_dependent = True
     Settings = Settings
+
+    def for_runtime(self, settings: Settings, runtime: str) -> Settings:
+        """See :meth:`workbench.passes.base.Pass.for_runtime`."""
+        return settings.for_runtime(runtime)
 
     def why_not(self, model: Model, settings: Settings) -> str | None:
         """A file that is quantized already, nothing to quantize, or a node asked for both ways."""
@@ -158,7 +163,9 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
     if not any(n.op_type in _onnx_scope.COMPUTE for n in probe.candidates):
         raise _onnx_int8.nothing(prepared.model)
     tell(0.3, "timing every node")
-    times = (node_times(prepared.model, probe.feeds), node_times(probe.all_int8, probe.feeds))
+    timed = probe.all_int8 if probe.options.after == _qdq_place.AFTER_CONV else _qdq.quantize(
+        prepared.model, ranges, probe.options._replace(after=_qdq_place.AFTER_CONV))  # as ONNX Runtime has kernels for
+    times = (node_times(prepared.model, probe.feeds), node_times(timed, probe.feeds))
     ranking = _sensitivity.rank(probe, times, samples=settings.rank_samples,
                                 progress=lambda f, line: tell(0.35 + 0.4 * f, line))
     return _Study(probe, ranking, times, _labels(context, feeds, judging), (*asked, *split, *prepared.notes))
@@ -166,15 +173,16 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
 
 def _probe(model: Any, ranges: Any, settings: Settings, feeds: list) -> tuple[_sensitivity.Probe, list[str]]:
     """The model with its switches; with one scale a tensor where one a channel does not load."""
-    reduce = _onnx_int8.reduce_range(settings.reduce_range)
+    options = _qdq.Options(settings.per_channel, _onnx_int8.reduce_range(settings.reduce_range),
+                           after=settings.for_runtime("").qdq_after)
     try:
-        probe = _sensitivity.Probe(model, ranges, _qdq.Options(settings.per_channel, reduce), feeds)
+        probe = _sensitivity.Probe(model, ranges, options, feeds)
         _onnx_io.session(probe.all_int8)
         return probe, []
     except NotApplicable:
         if not settings.per_channel:
             raise
-    return (_sensitivity.Probe(model, ranges, _qdq.Options(False, reduce), feeds),
+    return (_sensitivity.Probe(model, ranges, options._replace(per_channel=False), feeds),
             ["one scale a tensor: per channel did not load"])
 
 

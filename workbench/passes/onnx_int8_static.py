@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InputError, NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import setting
-from . import _calibrated, _check, _onnx_fit, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope
+from . import _calibrated, _check, _onnx_fit, _onnx_int8, _onnx_io, _onnx_prepare, _onnx_scope, _qdq_place
 from .base import Pass, PassContext, PassResult
 
 _OTHER_OPS = ("ArgMax", "Mul", "LeakyRelu", "Sigmoid", "Softmax", "Split", "Resize", "Where", "Gather", "Slice",
@@ -52,6 +52,10 @@ class OnnxInt8Static(Pass):
     packages = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"}
     machine_dependent = True
     Settings = Settings
+
+    def for_runtime(self, settings: Settings, runtime: str) -> Settings:
+        """See :meth:`workbench.passes.base.Pass.for_runtime`."""
+        return settings.for_runtime(runtime)
 
     def why_not(self, model: Model, settings: Settings) -> str | None:
         """Unknown operators in the settings, a file that is quantized already, or nothing to quantize in it."""
@@ -124,8 +128,9 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
     excluded = list(settings.exclude_nodes) if settings.op_types else _onnx_scope.float_nodes(
         model, settings.exclude_nodes)
     kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
-    options = {"ActivationSymmetric": settings.symmetric_activations, "WeightSymmetric": settings.symmetric_weights,
-               "CalibPercentile": settings.percentile}
+    after = settings.for_runtime("").qdq_after
+    options = {**_qdq_place.options(after), "ActivationSymmetric": settings.symmetric_activations,
+               "WeightSymmetric": settings.symmetric_weights, "CalibPercentile": settings.percentile}
     if settings.method != "minmax":
         options["CalibStridedMinMax"] = 1  # histograms sample by sample: sizes may differ, and memory stays small
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder, _onnx_int8.quiet(), contextlib.redirect_stdout(
@@ -137,7 +142,10 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
             reduce_range=_onnx_int8.reduce_range(settings.reduce_range), activation_type=kind,
             weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
             calibrate_method=getattr(CalibrationMethod, _calibrated.METHODS[settings.method]), extra_options=options)
-    return _onnx_io.load(target)
+    made = _onnx_io.load(target)
+    if settings.format == "qdq":
+        _qdq_place.drop_unread(model, made, after, ops)
+    return made
 
 
 class _Reader:

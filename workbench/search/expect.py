@@ -26,6 +26,7 @@ _OPTION, _OPTION_SPREAD = 0.02, 0.05
 _UNKNOWN_SPREAD, _NOISE = 3.0, 0.03
 TRIAL_S = 3.0  # of a trial whose artefact is there
 WORKS = 0.9  # chance that a route which was not tried works at all
+REDUCED = {"bf16": 0.9}  # arithmetic of a runtime -> chance that right answers stay right
 SPOILT = 0.1  # what is left of the chance when the first of several passes alone spoils the answers
 
 
@@ -55,7 +56,7 @@ class Expectation:
         self._dot = not INT8_DOT.isdisjoint(space.isa)
         self._most = max(space.threads)
         self._seen: dict[Point, float] = {}
-        self._answers: dict[tuple, bool] = {}  # passes -> whether the goal's accuracy was met
+        self._answers: dict[tuple, bool] = {}  # passes, arithmetic -> whether the goal's accuracy was met
         self._failed: set[tuple] = set()  # chains of passes whose last one does not suit the model
         self._built: set[tuple] = set()
         self._slow = {False: 1.0, True: 1.0}  # of passes that train not, and that do: one says little about the other
@@ -77,7 +78,7 @@ class Expectation:
         if result.status != "ok" or not result.ratio:
             return
         self._seen[point] = math.log(result.ratio)
-        self._answers[_lossy(self._steps(point))] = right
+        self._answers[self._changes(point)] = right
         if right and result.median_s:
             self._median_s = min(result.median_s, self._median_s or math.inf)
 
@@ -132,12 +133,20 @@ class Expectation:
         whole = self._steps(point)
         if any(whole[:len(failed)] == failed for failed in self._failed):
             return 0.0
-        steps = _lossy(whole)
-        if steps in self._answers:
-            return float(self._answers[steps])
+        changes = self._changes(point)
+        if changes in self._answers:
+            return float(self._answers[changes])
+        if self._answers.get(changes[:-1]) and changes[-1] in REDUCED:
+            return REDUCED[changes[-1]]
         chance = WORKS * math.prod(TRAITS[t].chance for t in self._route(point).traits)
-        spoilt = any(not right and steps[:len(begun)] == begun for begun, right in self._answers.items())
+        spoilt = any(not right and changes[:len(begun)] == begun for begun, right in self._answers.items())
         return SPOILT * chance if spoilt else chance
+
+    def _changes(self, point: Point) -> tuple:
+        """What may change the answers, in order: passes but conversions and graph rewriting, then less precision."""
+        steps = [s for s in self._steps(point) if passes.get(s.name).group not in KEEP_ANSWERS]
+        precision = self._route(point).settings.get("precision")
+        return (*steps, precision) if precision in REDUCED else tuple(steps)
 
     def _effects(self, point: Point) -> dict[tuple, tuple[float, float, float]]:
         """Effect -> (weight at this point, prior mean, prior spread)."""
@@ -175,11 +184,6 @@ class Expectation:
             prior = prior + gain @ (np.array([self._seen[p] for p in seen]) - a @ means)
             cover = cover - gain @ ((a * spreads**2) @ b.T)
         return prior, np.sqrt(np.maximum(np.diag(cover), 1e-6))
-
-
-def _lossy(steps: tuple) -> tuple:
-    """The passes that may change answers: conversions and graph rewriting do not."""
-    return tuple(s for s in steps if passes.get(s.name).group not in KEEP_ANSWERS)
 
 
 def _improvement(distance: float, spread: float) -> float:

@@ -28,6 +28,7 @@ TRAITS = {
     "int8": Trait(0.95, 0.3, 0.6), "int8 mixed": Trait(0.95, 0.25, 0.85), "int8 dynamic": Trait(1.05, 0.3, 0.8),
     "dequantized": Trait(0.85, 0.25, 0.95), "fused": Trait(0.9, 0.15, 0.7),
     "simplified": Trait(1.0, 0.04, 1.0), "bf16": Trait(0.7, 0.2, 0.7),
+    "rest bf16": Trait(0.98, 0.04, 0.9),
     "clipped": Trait(1.0, 0.03, 0.7), "symmetric": Trait(1.0, 0.1, 0.7), "compressed": Trait(1.1, 0.2, 0.95),
     "original": Trait(1.0, 0.02, 1.0), "narrower": Trait(0.7, 0.2, 0.6), "half": Trait(0.55, 0.25, 0.35),
 }
@@ -91,6 +92,7 @@ _STATIC = "onnx-int8-static"
 
 
 _F32 = {"precision": "f32", "fixed_shapes": True}
+_BF16 = {**_F32, "precision": "bf16"}
 _BOTH: tuple[tuple[str, dict[str, Any]], ...] = (("onnxruntime", {}), ("openvino", _F32))
 
 
@@ -129,6 +131,10 @@ def _less_usual(aim: Aim) -> list[Route]:
 
     return [
         *both("int8 mixed", "INT8 but for the nodes it hurts, ranked by damage and time", (aim.step,), "int8 mixed"),
+        Route("openvino int8 bf16", "INT8 with calibration, the rest in half the bytes", (_STATIC,), "openvino", _BF16,
+              ("int8", "rest bf16")),
+        Route("openvino int8 mixed bf16", "INT8 but for the nodes it hurts, those in half the bytes", (aim.step,),
+              "openvino", _BF16, ("int8 mixed", "rest bf16")),
         *both("int8 symmetric", "no zero points: simpler kernels", ((_STATIC, {"symmetric_activations": True}),),
               "int8", "symmetric"),
         *both("int8 entropy", "calibration that clips outliers", ((_STATIC, {"method": "entropy"}),), "int8",
@@ -146,7 +152,7 @@ def _less_usual(aim: Aim) -> list[Route]:
 def _others(natural: str) -> tuple[Route, ...]:
     return (
         Route("openvino bf16", "half the bytes, where the CPU has bfloat16", (), "openvino",
-              {**_F32, "precision": "bf16"}, ("bf16",)),
+              _BF16, ("bf16",)),
         Route("litert dynamic range", "INT8 weights, float activations", ("tflite-dynamic-range",), "litert", {},
               ("compressed",)),
         Route("litert float16", "half the size", ("tflite-float16",), "litert", {}, ("compressed",)),

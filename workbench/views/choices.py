@@ -167,15 +167,21 @@ def from_recipe(recipe: Recipe) -> Selection:
     """The toggles that mean a recipe; conversions are dropped, since they follow from the rest."""
     by_pass = {name: row.id for row in precisions() for name in row.passes}
     names = [s.name for s in recipe.steps]
-    changed = [(s.name, s.settings) for s in recipe.steps]
+    changed = [(s.name, name, getattr(s.settings, name)) for s in recipe.steps if _visible(s.name)
+               for name in s.settings.to_dict(only_changed=True) if not _follows(s, name, recipe.runtime)]
     if recipe.runtime_settings:
-        changed.append((recipe.runtime, recipe.runtime_settings))
+        changed += [(recipe.runtime, name, getattr(recipe.runtime_settings, name))
+                    for name in recipe.runtime_settings.to_dict(only_changed=True)]
     return Selection(
         checks=tuple(n for n in names if pass_registry.get(n).group in CHECK_GROUPS),
         precision=next((by_pass[n] for n in reversed(names) if n in by_pass), FLOAT), runtime=recipe.runtime,
-        settings=tuple((owner, name, getattr(s, name)) for owner, s in changed if _visible(owner)
-                       for name in s.to_dict(only_changed=True)),
-        threads=recipe.threads, batch=recipe.batch, device=recipe.device)
+        settings=tuple(changed), threads=recipe.threads, batch=recipe.batch, device=recipe.device)
+
+
+def _follows(step: recipes.Step, name: str, runtime: str) -> bool:
+    """Whether a setting is only what 'auto' means on this runtime: with another runtime it must change."""
+    auto = replace(step.settings, **{name: step.settings.defaults()[name]})
+    return pass_registry.get(step.name).for_runtime(auto, runtime) == step.settings
 
 
 def change(selection: Selection, group: str, choice: str, on: bool = True) -> tuple[Selection, str]:

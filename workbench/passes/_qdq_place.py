@@ -1,0 +1,79 @@
+"""Where pairs of QuantizeLinear and DequantizeLinear stand, which decides what a runtime can fuse.
+
+ONNX Runtime runs Conv in INT8 only with a pair right behind it, Gemm and MatMul without one too. OpenVINO gives the
+result of an INT8 node in float at no price and fuses the activation into its kernel, unless a pair stands between the
+two; so does TensorRT. A pair that no INT8 node reads rounds for nothing.
+Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html (quantize all
+inputs of weighted operations, not their outputs; do not simulate the fusion of activations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from . import _onnx_io, _onnx_scope
+
+AFTER_CONV, AFTER_ACTIVATION = "conv", "activation"
+MADE = "_QuantizeLinear_Input"  # what the quantizer appends to the maker of a graph output
+_ACTIVATIONS = frozenset({"Relu", "Clip"})
+_DROPPED = {AFTER_CONV: frozenset({"Gemm", "MatMul"}), AFTER_ACTIVATION: _onnx_scope.COMPUTE | _ACTIVATIONS}
+
+
+def options(after: str) -> dict[str, bool]:
+    """Options for ONNX Runtime's quantizer: it takes out a Relu whose work the rounding behind the node does."""
+    return {"QDQKeepRemovableActivations": after == AFTER_ACTIVATION}
+
+
+def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_scope.CARRY) -> None:
+    """Takes out the pairs that no INT8 node reads and that the runtime does not need (in place).
+
+    Args:
+        before: the float ``ModelProto``.
+        model: the QDQ ``ModelProto`` made of it with :func:`options`.
+        after: 'conv' leaves the pairs behind convolutions, 'activation' none between a node and its activation.
+        ops: operators besides the compute nodes that were to be quantized.
+    """
+    graph = model.graph
+    makers = {o: n for n in graph.node for o in n.output}
+    readers: dict[str, list[Any]] = {}
+    for node in _onnx_io.all_nodes(graph):
+        for tensor in node.input:
+            readers.setdefault(tensor, []).append(node)
+    outputs = {o.name for o in graph.output}
+    own = {n.name: n.output[0] for n in before.graph.node}
+    carrying = set(ops) - (_ACTIVATIONS if after == AFTER_ACTIVATION else set())
+
+    def is_int8(node: Any) -> bool:
+        if node.op_type in _onnx_scope.COMPUTE:
+            return all(i in makers and makers[i].op_type == "DequantizeLinear" for i in node.input[:2])
+        if node.op_type not in carrying:
+            return False
+        behind = [r for o in node.output for r in readers.get(o, ())]
+        return bool(behind) and all(r.op_type == "QuantizeLinear" for r in behind)
+
+    gone: set[int] = set()
+    renamed: dict[str, str] = {}
+    for node in graph.node:
+        tensor = node.input[0] if node.op_type == "QuantizeLinear" else ""
+        if tensor not in makers or makers[tensor].op_type not in _DROPPED[after]:
+            continue
+        if own.get(makers[tensor].name) != tensor.removesuffix(MADE):  # the pair does the work of a Relu
+            continue
+        back = readers.get(node.output[0], [])
+        if any(d.op_type != "DequantizeLinear" or any(map(is_int8, readers.get(d.output[0], ()))) for d in back):
+            continue
+        named = [d.output[0] for d in back if d.output[0] in outputs]
+        if len(named) + (tensor in outputs) > 1:
+            continue
+        kept = named[0] if named else tensor  # an output of the graph keeps its name
+        gone |= {id(node), *map(id, back)}
+        renamed |= dict.fromkeys([tensor, *(d.output[0] for d in back)], kept)
+    nodes = [n for n in graph.node if id(n) not in gone]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for node in _onnx_io.all_nodes(graph):
+        for tensors in (node.input, node.output):
+            for index, tensor in enumerate(tensors):
+                tensors[index] = renamed.get(tensor, tensor)
+    _onnx_io.drop_unused_weights(graph)
