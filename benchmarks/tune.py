@@ -1,7 +1,7 @@
 """What ``workbench tune`` recommends against what the stock tools give, all in one interleaved run, as Markdown.
 
     python benchmarks/tune.py [--only mlp cnn common transformer ...] [--minutes 5] [--seconds 20] [--no-nncf]
-        [--keep gains.json]
+        [--keep gains.json] [--own MODEL.onnx SAMPLES.npz ...]
 
 For each model: ONNX Runtime as it comes, its own static and dynamic INT8, OpenVINO as it comes, and NNCF's ``quantize``
 (in an environment that this script makes with pip). All get the same calibration samples, and are judged on a third of
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
@@ -66,17 +67,23 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def cases(only: list[str], folder: Path):
-    """The models, one after the other."""
+def cases(only: list[str], folder: Path, own: Sequence[tuple[str, str]] = ()):
+    """The models, one after the other; then files of the user's own, each with its samples."""
     for name in only:
         if name in {m.name for m in bundled.MODELS}:
             model = bundled.model(name)
-            data = datasets.load(bundled.dataset_name(name), model)
+            yield _case(name, model, datasets.load(bundled.dataset_name(name), model))
         else:
-            model, data = _published(name, folder)
-        searched, judges = cut(data.evaluation, 1, Fraction(SEARCHED, SEARCHED + 1))
-        goal = Goal().with_default(judges.labels is not None)
-        yield Case(name, model, replace(data, evaluation=searched), judges, goal)
+            yield _case(name, *_published(name, folder))
+    for path, samples in own:
+        model = models.load(path)
+        yield _case(model.name, model, datasets.load(samples, model))
+
+
+def _case(name: str, model: Any, data: Any) -> Case:
+    searched, judges = cut(data.evaluation, 1, Fraction(SEARCHED, SEARCHED + 1))
+    goal = Goal().with_default(judges.labels is not None)
+    return Case(name, model, replace(data, evaluation=searched), judges, goal)
 
 
 def _published(name: str, folder: Path):
@@ -177,6 +184,8 @@ def main() -> int:
     """Searches, measures and prints, model by model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[*OCR, *(m.name for m in bundled.MODELS), "transformer"])
+    parser.add_argument("--own", nargs=2, action="append", default=[], metavar=("MODEL", "SAMPLES"),
+                        help="an ONNX file of yours and its samples, of which a quarter calibrates")
     parser.add_argument("--minutes", type=float, default=5.0, help="budget of each search (default 5)")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit of the comparison's timing")
     parser.add_argument("--seed", type=int, default=0)
@@ -191,7 +200,7 @@ def main() -> int:
         print(f"\n**NNCF IS MISSING FROM THESE TABLES: {nncf[1]}**")
     gains = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(args.only, Path(folder)):
+        for case in cases(args.only, Path(folder), args.own):
             print(f"\n## {case.name}", flush=True)
             work = Path(folder) / f"work-{case.name}"
             work.mkdir()

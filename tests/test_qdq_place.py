@@ -149,3 +149,12 @@ def test_an_activation_that_the_rounding_does_is_not_lost_with_the_pair(op, afte
     _, made, _ = parts.apply("onnx-int8-static", path, tmp_path, count=24, qdq_after=after)
     feed = parts.context(models.load(path), tmp_path, 1).calibration[0]
     assert parts.cosine(parts.run(made.path, feed)[0], parts.run(path, feed)[0]) > 0.999
+
+
+def test_the_note_says_for_whom_and_integer_operators_stay_what_they_are(silu, tmp_path):
+    _, made, done = parts.apply("onnx-int8-static", silu, tmp_path / "qdq", count=24, qdq_after="activation")
+    assert any("OpenVINO fuses" in n for n in done.notes)
+    _, other, done = parts.apply("onnx-int8-static", silu, tmp_path / "ops", count=24, qdq_after="activation",
+                                 format="qoperator")
+    assert not any("OpenVINO fuses" in n for n in done.notes)
+    assert Counter(n.op_type for n in onnx.load(other.path).graph.node)["QLinearConv"] == 2

@@ -87,6 +87,7 @@ def test_a_model_with_open_sizes_waits_for_its_data(board, tmp_path, monkeypatch
     np.savez(tmp_path / "good.npz", x=np.random.default_rng(0).normal(size=(12, 1, 9)).astype(np.float32))
     board._open_now("model", str(path))
     assert "how long is axis" in board.picker.error and "choose its data above" in board.picker.error
+    assert "fix=" not in board.picker.error  # nothing that can be typed here
     board._open_now("data", str(tmp_path / "bad.npz"))  # still waits
     assert board.picker.error and board.session.engine.model.name == "cnn"
     board._open_now("data", str(tmp_path / "good.npz"))

@@ -18,6 +18,19 @@ _BATCH_NAMES = re.compile(r"batch|batch_?size|bs|b|n|batch_?dim|num_?batch(es)?|
 _MADE_UP = re.compile(r"unk_+\d+|[su]\d+|dim_?\d+|.*dynamic_axes_\d+|.+_dim_0|dynamic_?dimension\.?\d+", re.IGNORECASE)
 
 
+class OpenSizes(InputError):
+    """A size that nothing tells.
+
+    Args:
+        question: what is to be told; a place that has other remedies shows this alone.
+        remedy: what a caller of the library does.
+    """
+
+    def __init__(self, question: str, remedy: str) -> None:
+        super().__init__(f"{question} {remedy}")
+        self.question = question
+
+
 class _Origin(NamedTuple):
     """A size that a symbolic name has, and where it was seen."""
 
@@ -149,8 +162,8 @@ def _learn(spec: TensorSpec, shape: tuple[int, ...], source: str, symbols: dict[
 def _fill(spec: TensorSpec, symbols: Mapping[str, _Origin]) -> tuple[int, ...]:
     """Sizes of an input that neither fix nor data tells about."""
     if spec.shape == UNKNOWN_RANK:
-        raise InputError(f"how many axes does input '{spec.name}' have? The file does not tell: give data for it, or "
-                         f"fix={{'{spec.name}': [1, 3, 224, 224]}}")
+        raise OpenSizes(f"how many axes does input '{spec.name}' have?", "The file does not tell: give data for it, or "
+                        f"fix={{'{spec.name}': [1, 3, 224, 224]}}")
     return tuple(_size(spec, axis, symbols) for axis in range(len(spec.shape)))
 
 
@@ -166,8 +179,8 @@ def _size(spec: TensorSpec, axis: int, symbols: Mapping[str, _Origin]) -> int:
               1 if is_batch_like(spec, i) else "?" for i, d in enumerate(spec.shape)]
     label = f"axis {axis} ('{dim}')" if isinstance(dim, str) else f"axis {axis}"
     text = ", ".join(map(str, answer))
-    raise InputError(f"how long is {label} of input '{spec.name}' {_show(spec)}? Give data for it, or sizes: "
-                     f"fix={{'{spec.name}': [{text}]}} with a number for every ?")
+    raise OpenSizes(f"how long is {label} of input '{spec.name}' {_show(spec)}?", "Give data for it, or sizes: "
+                    f"fix={{'{spec.name}': [{text}]}} with a number for every ?")
 
 
 def _show(spec: TensorSpec) -> str:

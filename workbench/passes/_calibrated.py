@@ -36,6 +36,11 @@ class Int8Settings(CalibratedSettings):
     reduce_range: str = setting("auto", REDUCE_HELP, choices=("auto", "on", "off"))
     qdq_after: str = setting("auto", QDQ_HELP, choices=("auto", AFTER_CONV, AFTER_ACTIVATION), advanced=True)
 
+    @property
+    def placement(self) -> str:
+        """Where pairs stand; 'auto' that no runtime has settled is what ONNX Runtime needs."""
+        return AFTER_CONV if self.qdq_after == "auto" else self.qdq_after
+
     def for_runtime(self, runtime: str) -> Int8Settings:
         """The same with what 'auto' means for a runtime."""
         if self.qdq_after != "auto":

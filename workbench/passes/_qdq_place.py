@@ -25,6 +25,12 @@ def options(after: str) -> dict[str, bool]:
     return {"QDQKeepRemovableActivations": after == AFTER_ACTIVATION}
 
 
+def notes(after: str) -> list[str]:
+    """What someone who takes the file elsewhere must know."""
+    return ["values are rounded behind the activation only, which OpenVINO fuses: ONNX Runtime would run these "
+            "convolutions in float"] if after == AFTER_ACTIVATION else []
+
+
 def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_scope.CARRY) -> None:
     """Takes out the pairs that no INT8 node reads and that the runtime does not need (in place).
 

@@ -174,7 +174,7 @@ def _make_study(model: Model, settings: Settings, context: PassContext) -> _Stud
 def _probe(model: Any, ranges: Any, settings: Settings, feeds: list) -> tuple[_sensitivity.Probe, list[str]]:
     """The model with its switches; with one scale a tensor where one a channel does not load."""
     options = _qdq.Options(settings.per_channel, _onnx_int8.reduce_range(settings.reduce_range),
-                           after=settings.for_runtime("").qdq_after)
+                           after=settings.placement)
     try:
         probe = _sensitivity.Probe(model, ranges, options, feeds)
         _onnx_io.session(probe.all_int8)
@@ -247,4 +247,4 @@ def _notes(study: _Study, ranking: list, details: dict[str, Any], settings: Sett
                if n not in {x.name for x in study.probe.model.graph.node}]
     if unknown:
         lines.append(f"not in the graph: {', '.join(unknown[:_SHOWN])}")
-    return [*lines, *_onnx_int8.range_notes(settings.reduce_range), *study.notes]
+    return [*lines, *_onnx_int8.range_notes(settings.reduce_range), *_qdq_place.notes(settings.placement), *study.notes]

@@ -35,6 +35,11 @@ class Settings(_calibrated.Int8Settings):
     op_types: tuple = setting((), "Operators to quantize, e.g. Conv, MatMul; empty takes those that profit",
                               advanced=True)
 
+    @property
+    def placement(self) -> str:
+        """Integer operators have no pairs that could stand elsewhere."""
+        return super().placement if self.format == "qdq" else _qdq_place.AFTER_CONV
+
 
 class OnnxInt8Static(Pass):
     """See :class:`workbench.passes.base.Pass`."""
@@ -88,6 +93,7 @@ class OnnxInt8Static(Pass):
         unknown = [n for n in settings.exclude_nodes if n not in {x.name for x in prepared.model.graph.node}]
         missing = [f"exclude_nodes: not in the graph: {', '.join(unknown[:4])}"] if unknown else []
         notes = (*report.notes(), *asked, *checked, *_onnx_int8.range_notes(settings.reduce_range), *missing,
+                 *_qdq_place.notes(settings.placement),
                  f"calibrated on {len(feeds)} samples ({settings.method})", *prepared.notes)
         return PassResult(target, self.produces, notes, {**report.details(), "cosine": cosine})
 
@@ -128,8 +134,7 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
     excluded = list(settings.exclude_nodes) if settings.op_types else _onnx_scope.float_nodes(
         model, settings.exclude_nodes)
     kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
-    after = settings.for_runtime("").qdq_after
-    options = {**_qdq_place.options(after), "ActivationSymmetric": settings.symmetric_activations,
+    options = {**_qdq_place.options(settings.placement), "ActivationSymmetric": settings.symmetric_activations,
                "WeightSymmetric": settings.symmetric_weights, "CalibPercentile": settings.percentile}
     if settings.method != "minmax":
         options["CalibStridedMinMax"] = 1  # histograms sample by sample: sizes may differ, and memory stays small
@@ -144,7 +149,7 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
             calibrate_method=getattr(CalibrationMethod, _calibrated.METHODS[settings.method]), extra_options=options)
     made = _onnx_io.load(target)
     if settings.format == "qdq":
-        _qdq_place.drop_unread(model, made, after, ops)
+        _qdq_place.drop_unread(model, made, settings.placement, ops)
     return made
 
 

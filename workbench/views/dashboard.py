@@ -24,7 +24,7 @@ from .widgets.table import VariantTable
 from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, TUNE, Tabs
 from .widgets.tune import TunePane
 
-_WAITS = " Or simply choose its data above: it opens with them."
+_WAITS = " The file does not tell: choose its data above, and it opens with them."
 _NO_EXPORT = "Measure this selection first: a bundle holds the model and its measurement."
 _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
 

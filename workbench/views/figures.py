@@ -112,13 +112,14 @@ def marker_size(size_bytes: int, largest: int) -> float:
 def _layout(figure: go.Figure, shown: Tradeoff, view: View, axes: _Axes) -> None:
     ticks = _ticks(*axes.x, max(3, axes.width // (4 * view.font_size)))
     step = _round_step((axes.y[1] - axes.y[0]) / max(2, axes.height // (3 * view.font_size)))
+    levels = [step * n for n in range(math.ceil(axes.y[0] / step - 1e-9), math.floor(axes.scale / step + 1e-9) + 1)]
     hidden = dict(range=[0, 1], visible=False, fixedrange=True)
     figure.update_layout(
         template=theme.template(view.mode, view.font_size), margin=margins(view), width=view.width, height=view.height,
         hovermode="closest", dragmode=False, uirevision="same",
         xaxis=dict(type="log", fixedrange=True, range=axes.x, showgrid=bool(shown.points), tickvals=ticks,
                    ticktext=[_number(t) for t in ticks]),
-        yaxis=dict(fixedrange=True, range=axes.y, showgrid=bool(shown.points), dtick=step, tick0=0,
+        yaxis=dict(fixedrange=True, range=axes.y, showgrid=bool(shown.points), tickvals=levels,
                    tickformat=f".{max(0, -math.floor(math.log10(step)))}f"),
         xaxis2=dict(overlaying="x", **hidden), yaxis2=dict(overlaying="y", **hidden))
     base = shown.baseline

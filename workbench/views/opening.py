@@ -86,7 +86,7 @@ def _dataset(data: Any, model: Model, name: str) -> tuple[Dataset, str]:
         try:
             return datasets.random(model), "Inputs are random: pick data with labels to see accuracy."
         except InputError as error:
-            raise NeedsData(str(error)) from None
+            raise NeedsData(getattr(error, "question", str(error))) from None
     if data == RANDOM:
         return datasets.random(model), ""
     return datasets.load(data, model), ""
