@@ -158,9 +158,9 @@ class Engine:
         """Whether a measurement, or a warming in the background, goes on."""
         return self._pool.working
 
-    def alone(self, cancel: threading.Event | None = None):
-        """A context in which no measurement and no warming of this engine runs, for a profile."""
-        return self._pool.exclusive(cancel)
+    def alone(self, cancel: threading.Event | None = None, on_wait: Callable[[str], None] = lambda line: None):
+        """A context in which no measurement and no warming runs on this machine, for a profile."""
+        return self._pool.exclusive(cancel, on_wait)
 
     def _feeds(self, batch: int, limit: int):
         return self.dataset.evaluation.feeds(batch, limit)

@@ -75,9 +75,7 @@ def where_time_goes(model: Any, recipe: Recipe | None = None, data: Any = None, 
     tell = on_line or (lambda line: None)
     with ExitStack() as stack:
         engine = stack.enter_context(sources.engine(model, data))
-        if engine.busy:
-            tell("waiting for what is being measured or prepared")
-        stack.enter_context(engine.alone(cancel))
+        stack.enter_context(engine.alone(cancel, tell))
         done, built, feeds = sources.prepare(engine, recipe, _FEEDS, cancel)
         tell("reading the graph")
         graph = _graph(built.model, feeds[0])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import Cancelled, InputError, WorkbenchError, WorkerError
 from ..runtimes import registry
-from . import arrays, environment
+from . import arrays, environment, turn
 from .client import POLL_S, WorkerClient
 from .files import Shelf
 from .types import Candidate, Feeds, Plan
@@ -76,19 +76,27 @@ class WorkerPool:
         return self._turn.locked()
 
     @contextmanager
-    def exclusive(self, cancel: threading.Event | None = None) -> Iterator[None]:
-        """The machine to oneself: waits until no other measurement or warming of this pool goes on.
+    def exclusive(self, cancel: threading.Event | None = None,
+                  on_wait: turn.OnWait = lambda line: None) -> Iterator[None]:
+        """The machine to oneself: waits until no other measurement or warming goes on, of other processes neither.
+
+        Args:
+            cancel: set it to stop waiting.
+            on_wait: called with a line that says for what.
 
         Raises:
             Cancelled: ``cancel`` was set while waiting.
         """
+        if self.working:
+            on_wait("waiting for workers that are being prepared")
         while not self._turn.acquire(timeout=POLL_S):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("cancelled")
         try:
-            self._feeds.trim()
-            self.outputs.trim()
-            yield
+            with turn.machine(cancel, on_wait):
+                self._feeds.trim()
+                self.outputs.trim()
+                yield
         finally:
             self._turn.release()
 

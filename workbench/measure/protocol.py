@@ -61,9 +61,7 @@ def measure(candidates: list[Candidate], feeds: Feeds, *, evaluation: Feeds, pla
     with WorkerPool(keep=0) if pool is None else nullcontext(pool) as workers:
         run = _Run(candidates, plan, workers, on_update or (lambda update: None), cancel)
         try:
-            if workers.working:
-                run.tell("load", "waiting for workers that are being prepared", 0.0)
-            with workers.exclusive(cancel):
+            with workers.exclusive(cancel, lambda line: run.tell("load", line, 0.0)):
                 run.all(feeds, evaluation)
         except Cancelled:
             run.cancelled()

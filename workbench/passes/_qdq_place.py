@@ -40,46 +40,57 @@ def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_
         after: 'conv' leaves the pairs behind convolutions, 'activation' none between a node and its activation.
         ops: operators besides the compute nodes that were to be quantized.
     """
-    graph = model.graph
-    makers = {o: n for n in graph.node for o in n.output}
-    readers: dict[str, list[Any]] = {}
-    for node in _onnx_io.all_nodes(graph):
-        for tensor in node.input:
-            readers.setdefault(tensor, []).append(node)
-    outputs = {o.name for o in graph.output}
-    own = {n.name: n.output[0] for n in before.graph.node}
-    carrying = set(ops) - (_ACTIVATIONS if after == AFTER_ACTIVATION else set())
-
-    def is_int8(node: Any) -> bool:
-        if node.op_type in _onnx_scope.COMPUTE:
-            return all(i in makers and makers[i].op_type == "DequantizeLinear" for i in node.input[:2])
-        if node.op_type not in carrying:
-            return False
-        behind = [r for o in node.output for r in readers.get(o, ())]
-        return bool(behind) and all(r.op_type == "QuantizeLinear" for r in behind)
-
+    places = _Places(before, model.graph, after, ops)
     gone: set[int] = set()
     renamed: dict[str, str] = {}
-    for node in graph.node:
-        tensor = node.input[0] if node.op_type == "QuantizeLinear" else ""
-        if tensor not in makers or makers[tensor].op_type not in _DROPPED[after]:
+    for node in model.graph.node:
+        back = places.unread(node)
+        if back is None:
             continue
-        if own.get(makers[tensor].name) != tensor.removesuffix(MADE):  # the pair does the work of a Relu
+        named = [d.output[0] for d in back if d.output[0] in places.outputs]
+        if len(named) + (node.input[0] in places.outputs) > 1:
             continue
-        back = readers.get(node.output[0], [])
-        if any(d.op_type != "DequantizeLinear" or any(map(is_int8, readers.get(d.output[0], ()))) for d in back):
-            continue
-        named = [d.output[0] for d in back if d.output[0] in outputs]
-        if len(named) + (tensor in outputs) > 1:
-            continue
-        kept = named[0] if named else tensor  # an output of the graph keeps its name
+        kept = named[0] if named else node.input[0]  # an output of the graph keeps its name
         gone |= {id(node), *map(id, back)}
-        renamed |= dict.fromkeys([tensor, *(d.output[0] for d in back)], kept)
-    nodes = [n for n in graph.node if id(n) not in gone]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    for node in _onnx_io.all_nodes(graph):
+        renamed |= dict.fromkeys([node.input[0], *(d.output[0] for d in back)], kept)
+    nodes = [n for n in model.graph.node if id(n) not in gone]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for node in _onnx_io.all_nodes(model.graph):
         for tensors in (node.input, node.output):
             for index, tensor in enumerate(tensors):
                 tensors[index] = renamed.get(tensor, tensor)
-    _onnx_io.drop_unused_weights(graph)
+    _onnx_io.drop_unused_weights(model.graph)
+
+
+class _Places:
+    """Who makes and who reads each tensor of a QDQ graph."""
+
+    def __init__(self, before: Any, graph: Any, after: str, ops: Iterable[str]) -> None:
+        self._makers = {o: n for n in graph.node for o in n.output}
+        self._readers: dict[str, list[Any]] = {}
+        for node in _onnx_io.all_nodes(graph):
+            for tensor in node.input:
+                self._readers.setdefault(tensor, []).append(node)
+        self.outputs = {o.name for o in graph.output}
+        self._own = {n.name: n.output[0] for n in before.graph.node}
+        self._dropped = _DROPPED[after]
+        self._carrying = set(ops) - (_ACTIVATIONS if after == AFTER_ACTIVATION else set())
+
+    def unread(self, node: Any) -> list[Any] | None:
+        """The other half of a pair that is not needed; None for any other node."""
+        maker = self._makers.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+        if maker is None or maker.op_type not in self._dropped:
+            return None
+        if self._own.get(maker.name) != node.input[0].removesuffix(MADE):
+            return None  # the pair does the work of a Relu
+        back = self._readers.get(node.output[0], [])
+        needed = any(d.op_type != "DequantizeLinear" or any(map(self._is_int8, self._readers.get(d.output[0], ())))
+                     for d in back)
+        return None if needed else back
+
+    def _is_int8(self, node: Any) -> bool:
+        if node.op_type in _onnx_scope.COMPUTE:
+            return all(i in self._makers and self._makers[i].op_type == "DequantizeLinear" for i in node.input[:2])
+        behind = [r for o in node.output for r in self._readers.get(o, ())]
+        return node.op_type in self._carrying and bool(behind) and all(r.op_type == "QuantizeLinear" for r in behind)

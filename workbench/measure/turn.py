@@ -1,0 +1,69 @@
+"""One timing at a time on a machine: the processes of a user take turns, so that none times what another one loads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from ..errors import Cancelled
+from ..formats.store import cache_dir
+
+POLL_S = 0.2
+
+OnWait = Callable[[str], None]
+
+
+@contextmanager
+def machine(cancel: threading.Event | None = None, on_wait: OnWait = lambda line: None) -> Iterator[None]:
+    """The machine to oneself, as far as other measurements go; a process that dies gives it back.
+
+    Not re-entrant. Where no file can be locked (a read-only or an unusual file system) nobody waits.
+
+    Args:
+        cancel: set it to stop waiting.
+        on_wait: called once with a line, when another one measures.
+
+    Raises:
+        Cancelled: ``cancel`` was set while waiting.
+    """
+    name = re.sub(r"\W+", "-", platform.node()) or "machine"  # home folders may be shared by several machines
+    path = cache_dir() / f"timing-{name}.lock"
+    holder = path.with_suffix(".holder")
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock, told = FileLock(path, thread_local=False), False
+            while True:
+                try:
+                    lock.acquire(timeout=POLL_S)
+                    break
+                except Timeout:
+                    if cancel is not None and cancel.is_set():
+                        raise Cancelled("cancelled") from None
+                    if not told:
+                        told = True
+                        on_wait(f"waiting for {_who(holder)}, which is measuring on this machine")
+            stack.callback(lock.release)
+            holder.write_text(str(os.getpid()), encoding="ascii")
+        except (OSError, NotImplementedError):
+            pass
+        yield
+
+
+def _who(holder: os.PathLike) -> str:
+    """The process that holds the turn, in words."""
+    try:
+        with open(holder, encoding="ascii") as file:
+            pid = int(file.read(20))
+    except (OSError, ValueError):
+        return "another notebook or command"
+    if pid == os.getpid():
+        return "another workbench of this kernel"
+    return f"another notebook or command (process {pid})"
