@@ -199,7 +199,7 @@ def test_a_bound_that_is_only_just_met_loses_to_one_that_likely_holds_on_other_s
     for result in (original, risky, sound):
         ranking.take(result)
     assert [r.run_id for r in ranking.finalists(1)] == ["risky", "sound"]
-    more = dropped(0.1, 0.9, 0.2, "risky-2")  # on other samples: both together say enough
+    more = dropped(-0.3, 0.9, 0.2, "risky-2")  # on other samples: both together say enough
     assert ranking.likely(replace(more, recipe=risky.recipe))
 
 

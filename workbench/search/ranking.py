@@ -12,7 +12,7 @@ from .goal import Goal
 
 KEEP_ANSWERS = ("convert", "graph")  # groups of passes that change no answer
 EQUAL = 0.02  # two that differ by less are equally fast: the last measurement cannot tell them apart
-LIKELY_Z = 0.84  # one-sided 80 %
+LIKELY_Z = 1.64  # one-sided 95 %
 _ANSWERS = {"fidelity", "max_drop"}
 
 
@@ -84,7 +84,7 @@ class Ranking:
         return [r for r in able if r.ratio_interval is None or r.ratio_interval[0] <= bound][:count]
 
     def likely(self, result: Result) -> bool:
-        """Whether its answers would meet the goal on other samples too, with a chance of 80 %.
+        """Whether its answers would meet the goal on other samples too, with a chance of 95 %.
 
         Judged by all samples that it was checked on. The fastest of many is often one whose answers looked better than
         they are; a bound that is only just met is then missed on the next samples.
