@@ -3,7 +3,11 @@
 The tests run in this order, on one page.
 """
 
+import os
+
 import pytest
+
+from workbench.measure import turn
 
 from . import lab
 
@@ -65,6 +69,17 @@ def test_measuring_adds_points_while_the_rest_stays_usable(dashboard):
     assert any("INT8 static" in name for name in dashboard.locator(NAME).all_text_contents())
     assert "INT8 static on ONNX Runtime is" in lab.text(dashboard, ".wb-headline .wb-line")
     lab.keep(dashboard, "dashboard-light")
+
+
+def test_another_notebook_that_measures_is_waited_for(dashboard):
+    choose(dashboard, "precision/int8-dynamic")
+    status = "document.querySelector('.wb-bar').textContent"
+    with turn.machine():
+        dashboard.click('[data-action="measure"]')
+        dashboard.wait_for_function(f"{status}.includes('another notebook or command (process {os.getpid()})')")
+        lab.keep(dashboard, "dashboard-waits")
+    idle(dashboard)
+    dashboard.wait_for_function(f"{POINTS}.length >= 3")
 
 
 def test_what_was_measured_answers_from_the_study(dashboard):

@@ -87,18 +87,19 @@ class WorkerPool:
         Raises:
             Cancelled: ``cancel`` was set while waiting.
         """
-        if self.working:
-            on_wait("waiting for workers that are being prepared")
-        while not self._turn.acquire(timeout=POLL_S):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled("cancelled")
-        try:
-            with turn.machine(cancel, on_wait):
+        def told(line: str) -> None:
+            on_wait("waiting for workers that are being prepared" if self.working else line)
+
+        with turn.machine(cancel, told):
+            while not self._turn.acquire(timeout=POLL_S):  # only where the machine's turn cannot be locked
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("cancelled")
+            try:
                 self._feeds.trim()
                 self.outputs.trim()
                 yield
-        finally:
-            self._turn.release()
+            finally:
+                self._turn.release()
 
     def store(self, feeds: Feeds) -> Stored:
         """Writes feeds where workers find them; the same content is written once.
