@@ -47,7 +47,7 @@ def complete(model: Model, recipe: Recipe) -> Recipe:
         steps.append(converter)
         form = passes.get(converter.name).produces
     runtime = recipe.runtime or _natural(form)
-    steps = [replace(s, settings=passes.get(s.name).for_runtime(s.settings, runtime)) for s in steps]
+    steps = [replace(s, settings=s.settings.for_runtime(runtime)) for s in steps]
     settings = recipe.runtime_settings
     if settings is None and runtime:
         settings = registry.settings_class(runtime)()

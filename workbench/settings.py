@@ -91,6 +91,10 @@ class SettingsBase:
         except InputError as error:
             raise InputError(f"{owner}: {error}") from None
 
+    def for_runtime(self, runtime: str) -> SettingsBase:
+        """The same with every 'auto' spelt out that depends on the runtime a recipe ends on."""
+        return self
+
     def to_dict(self, *, only_changed: bool = False) -> dict[str, Any]:
         """Plain values that JSON and YAML can hold; optionally only those that differ from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -67,6 +67,20 @@ def test_whoever_waits_is_told_for_whom_and_can_stop(holder):
     assert not pool.working
 
 
+def test_a_search_that_takes_one_turn_after_the_other_lets_others_in_between():
+    running = start(TAKES.replace("range(5)", "range(10**6)").replace("0.05", "0.2"))
+    try:
+        running.stdout.readline()
+        before = time.monotonic()
+        for _ in range(4):
+            with turn.machine():
+                time.sleep(0.2)
+    finally:
+        running.kill()
+    mine = sum(float(line.split()[0]) > before for line in running.communicate()[0].splitlines())
+    assert mine <= 8
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_process_that_is_killed_gives_its_turn_back(holder):
     threading.Timer(0.5, lambda: os.kill(holder.pid, signal.SIGKILL)).start()

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -36,32 +37,46 @@ def machine(cancel: threading.Event | None = None, on_wait: OnWait = lambda line
     name = re.sub(r"\W+", "-", platform.node()) or "machine"  # home folders may be shared by several machines
     path = cache_dir() / f"timing-{name}.lock"
     holder = path.with_suffix(".holder")
+    told: list[str] = []
+
+    def wait() -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("cancelled")
+        if not told:
+            told.append(f"waiting for {_who(holder)}, which is measuring on this machine")
+            on_wait(told[0])
+
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock, told = FileLock(path, thread_local=False), False
-            while True:
-                try:
-                    lock.acquire(timeout=POLL_S)
-                    break
-                except Timeout:
-                    if cancel is not None and cancel.is_set():
-                        raise Cancelled("cancelled") from None
-                    if not told:
-                        told = True
-                        on_wait(f"waiting for {_who(holder)}, which is measuring on this machine")
-            stack.callback(lock.release)
+            with _held(path.with_suffix(".next"), wait):  # who waits keeps the door: a search cannot slip in again
+                stack.enter_context(_held(path, wait))
             holder.write_text(str(os.getpid()), encoding="ascii")
         except (OSError, NotImplementedError):
             pass
         yield
 
 
-def _who(holder: os.PathLike) -> str:
+@contextmanager
+def _held(path: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """A locked file; ``wait`` is called again and again while another one holds it."""
+    lock = FileLock(path, thread_local=False)
+    while True:
+        try:
+            lock.acquire(timeout=POLL_S)
+            break
+        except Timeout:
+            wait()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _who(holder: Path) -> str:
     """The process that holds the turn, in words."""
     try:
-        with open(holder, encoding="ascii") as file:
-            pid = int(file.read(20))
+        pid = int(holder.read_text("ascii"))
     except (OSError, ValueError):
         return "another notebook or command"
     if pid == os.getpid():

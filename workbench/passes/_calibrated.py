@@ -42,7 +42,7 @@ class Int8Settings(CalibratedSettings):
         return AFTER_CONV if self.qdq_after == "auto" else self.qdq_after
 
     def for_runtime(self, runtime: str) -> Int8Settings:
-        """The same with what 'auto' means for a runtime."""
+        """See :meth:`workbench.settings.SettingsBase.for_runtime`."""
         if self.qdq_after != "auto":
             return self
         return replace(self, qdq_after=AFTER_ACTIVATION if runtime in _FUSE_ACTIVATIONS else AFTER_CONV)

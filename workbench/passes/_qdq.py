@@ -102,7 +102,8 @@ def quantize(model: Any, ranges: Any, options: Options, keep_float: tuple[str, .
         kind = QuantType.QInt16 if options.symmetric else QuantType.QUInt16
     else:
         kind = QuantType.QInt8 if options.symmetric else QuantType.QUInt8
-    extra = {**_qdq_place.options(options.after), "ActivationSymmetric": options.symmetric, "WeightSymmetric": True,
+    extra = {**_qdq_place.quantizer_options(options.after), "ActivationSymmetric": options.symmetric,
+             "WeightSymmetric": True,
              "UseQDQContribOps": options.activation_bits == 16}  # standard QDQ has 16 bits only from opset 21 on
     try:
         with silent():

@@ -20,7 +20,7 @@ _ACTIVATIONS = frozenset({"Relu", "Clip"})
 _DROPPED = {AFTER_CONV: frozenset({"Gemm", "MatMul"}), AFTER_ACTIVATION: _onnx_scope.COMPUTE | _ACTIVATIONS}
 
 
-def options(after: str) -> dict[str, bool]:
+def quantizer_options(after: str) -> dict[str, bool]:
     """Options for ONNX Runtime's quantizer: it takes out a Relu whose work the rounding behind the node does."""
     return {"QDQKeepRemovableActivations": after == AFTER_ACTIVATION}
 
@@ -36,7 +36,7 @@ def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_
 
     Args:
         before: the float ``ModelProto``.
-        model: the QDQ ``ModelProto`` made of it with :func:`options`.
+        model: the QDQ ``ModelProto`` made of it with :func:`quantizer_options`.
         after: 'conv' leaves the pairs behind convolutions, 'activation' none between a node and its activation.
         ops: operators besides the compute nodes that were to be quantized.
     """

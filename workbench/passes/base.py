@@ -104,10 +104,6 @@ class Pass:
         """Whether a runtime can use what the pass makes of a file; its format is another question."""
         return not self.only_for or runtime in self.only_for
 
-    def for_runtime(self, settings: SettingsBase, runtime: str) -> SettingsBase:
-        """Settings with what an 'auto' means for the runtime that the recipe ends on."""
-        return settings
-
     def why_not(self, model: Model, settings: SettingsBase) -> str | None:
         """One sentence why the pass does not apply to this model, or None when it does.
 

@@ -74,10 +74,6 @@ class OnnxInt8Mixed(Pass):
     machine_dependent = True
     Settings = Settings
 
-    def for_runtime(self, settings: Settings, runtime: str) -> Settings:
-        """See :meth:`workbench.passes.base.Pass.for_runtime`."""
-        return settings.for_runtime(runtime)
-
     def why_not(self, model: Model, settings: Settings) -> str | None:
         """A file that is quantized already, nothing to quantize, or a node asked for both ways."""
         both = sorted(set(settings.exclude_nodes) & set(settings.int8_nodes))

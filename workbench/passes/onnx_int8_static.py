@@ -58,10 +58,6 @@ class OnnxInt8Static(Pass):
     machine_dependent = True
     Settings = Settings
 
-    def for_runtime(self, settings: Settings, runtime: str) -> Settings:
-        """See :meth:`workbench.passes.base.Pass.for_runtime`."""
-        return settings.for_runtime(runtime)
-
     def why_not(self, model: Model, settings: Settings) -> str | None:
         """Unknown operators in the settings, a file that is quantized already, or nothing to quantize in it."""
         unknown = [op for op in settings.op_types if op not in KNOWN_OPS]
@@ -134,8 +130,8 @@ def _run_quantizer(model: Any, feeds: list, settings: Settings, target: Path, op
     excluded = list(settings.exclude_nodes) if settings.op_types else _onnx_scope.float_nodes(
         model, settings.exclude_nodes)
     kind = QuantType.QInt8 if settings.symmetric_activations else QuantType.QUInt8
-    options = {**_qdq_place.options(settings.placement), "ActivationSymmetric": settings.symmetric_activations,
-               "WeightSymmetric": settings.symmetric_weights, "CalibPercentile": settings.percentile}
+    options = {"ActivationSymmetric": settings.symmetric_activations, "WeightSymmetric": settings.symmetric_weights,
+               "CalibPercentile": settings.percentile, **_qdq_place.quantizer_options(settings.placement)}
     if settings.method != "minmax":
         options["CalibStridedMinMax"] = 1  # histograms sample by sample: sizes may differ, and memory stays small
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder, _onnx_int8.quiet(), contextlib.redirect_stdout(

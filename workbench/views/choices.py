@@ -181,7 +181,7 @@ def from_recipe(recipe: Recipe) -> Selection:
 def _follows(step: recipes.Step, name: str, runtime: str) -> bool:
     """Whether a setting is only what 'auto' means on this runtime: with another runtime it must change."""
     auto = replace(step.settings, **{name: step.settings.defaults()[name]})
-    return pass_registry.get(step.name).for_runtime(auto, runtime) == step.settings
+    return auto.for_runtime(runtime) == step.settings
 
 
 def change(selection: Selection, group: str, choice: str, on: bool = True) -> tuple[Selection, str]:
