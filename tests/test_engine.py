@@ -7,7 +7,7 @@ import pytest
 
 from workbench import bundled, datasets, recipe
 from workbench.engine import Engine
-from workbench.measure import Plan
+from workbench.measure import Measurement, Plan
 from workbench.study import Study
 
 INT8 = recipe.make("onnx-int8-static", runtime="onnxruntime", threads=1)
@@ -66,6 +66,16 @@ def test_cancel_keeps_what_is_finished_and_stops_soon(engine):
         engine.plan = plan
     assert stopped and all(r.stopped == "cancelled" for r in stopped)
     assert all(r.fidelity is None for r in stopped if not r.is_baseline)
+
+
+def test_what_was_cancelled_before_an_interval_can_be_given_is_not_kept(engine, monkeypatch):
+    def one_round(candidates, feeds, **more):
+        return {c.id: Measurement(status="cancelled", reason="cancelled", stopped="cancelled", rounds=[[1e-4, 2e-4]])
+                for c in candidates}
+
+    monkeypatch.setattr("workbench.engine.measure", one_round)
+    asked = recipe.make("onnx-convert", runtime="onnxruntime", threads=1, batch=2)
+    assert engine.measure([asked]) == [] and engine.find(asked) is None
 
 
 def test_an_old_study_is_shown_without_measuring(tmp_path):

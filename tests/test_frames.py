@@ -1,6 +1,7 @@
 """What the trade-off shows: fronts that respect intervals, names, sentences, rows, toggles, labels, figures."""
 
 import dataclasses
+import math
 import random
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from workbench import bundled, variant
 from workbench import passes as pass_registry
 from workbench import recipe as recipes
 from workbench.errors import InputError
+from workbench.export import report_svg
 from workbench.runtimes import registry
 from workbench.views import choices, figures, frames, labels, panes, sentences, theme
 from workbench.views.widgets import table
@@ -24,6 +26,16 @@ def shown(*results, **more):
 BASELINE = result(BASE, 8e-3, ratio=1.0)
 FAST = result(LITERT_INT8, 1e-3, ratio=0.125, verdict="faster", fidelity=fidelity(0.898, -0.002))
 SLOW = result(ORT_INT8, 20e-3, ratio=2.5, verdict="slower", fidelity=fidelity(0.9, 0.0))
+
+
+def test_an_interval_that_says_nothing_is_drawn_as_none():
+    """As a study of other origin may hold it, of one round alone."""
+    nothing = dataclasses.replace(FAST, interval_s=(0.0, math.inf), ratio_interval=(0.0, math.inf))
+    told = shown(BASELINE, nothing)
+    point = told.point(FAST.recipe.key)
+    assert point.latency_interval_s == (point.latency_s,) * 2 and point.speedup_interval is None
+    assert figures.tradeoff_figure(told).data
+    assert "<svg" in report_svg.tradeoff(told, tried=(point,))
 
 
 # --- the front ---------------------------------------------------------------------------------------------------

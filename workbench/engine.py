@@ -15,6 +15,7 @@ from . import recipe as recipes
 from .datasets import Dataset
 from .errors import Cancelled, WorkbenchError
 from .measure import Measurement, Plan, WorkerPool, environment, measure
+from .measure.protocol import FEWEST_ROUNDS
 from .model import Model, ModelFormat
 from .recipe import Recipe
 from .results import Result
@@ -250,8 +251,8 @@ class _Run:
     def _keep(self, key: str, measured: dict[str, Measurement]) -> Result | None:
         """Turns raw samples into a Result, joined with what the study already holds, and stores it."""
         recipe, raw = self._recipe(key), measured[key]
-        if raw.status == "cancelled" and not raw.rounds:
-            return None
+        if raw.status == "cancelled" and len(raw.rounds) < FEWEST_ROUNDS:
+            return None  # of fewer there is no interval, and nothing is said without one
         if raw.status == "failed":
             return self._failed(recipe, raw.reason)
         engine, base = self.engine, measured.get(self.base.key)

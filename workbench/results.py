@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,3 +126,8 @@ class Result:
     def speedup(self) -> float | None:
         """Baseline median over this median; 2.0 is twice as fast."""
         return 1 / self.ratio if self.ratio else None
+
+
+def known(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval that says something, else None: one of too few rounds reaches from 0 to infinity."""
+    return interval if interval and 0 < interval[0] and interval[1] < math.inf else None

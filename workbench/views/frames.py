@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .. import passes as pass_registry
 from ..collection import no_collection
 from ..recipe import Recipe, Step
-from ..results import Result
+from ..results import Result, known
 from ..runtimes import registry
 from ..told_apart import named_apart
 from .choices import pass_title
@@ -229,8 +229,8 @@ def tradeoff(results: Iterable[Result], *, batch: int = 1, machine: str = "",
     recipes = {r.recipe.key: r.recipe for r in (*tried, *same)}
     points, failures = named_apart(points, recipes), named_apart(failures, recipes)
     return Tradeoff(
-        points=points, failures=failures,
-        front=_front(points), quality_name="accuracy" if "accuracy" in names or not names else names[0],
+        points=points, failures=failures, front=_front(points),
+        quality_name="accuracy" if "accuracy" in names or not names else names[0],
         is_random=any(r.data_sha256.split("-")[0] == "random" for r in same), batch=batch, others=len(here) - len(same))
 
 
@@ -333,16 +333,15 @@ def _failure(r: Result, usual: int) -> Failure:
 
 def _point(r: Result, live: bool, usual: int, reference: float | None) -> Point:
     quality, spread = _quality(r, reference)
-    inverse = (1 / r.ratio_interval[1], 1 / r.ratio_interval[0]) if r.ratio_interval and all(r.ratio_interval) else None
+    inverse = known(r.ratio_interval) and (1 / r.ratio_interval[1], 1 / r.ratio_interval[0])
     chain = _chain(r.recipe.steps)
     return Point(
-        key=r.recipe.key, run_id=r.run_id, name=_long(r.recipe, chain.titles, usual),
+        key=r.recipe.key, run_id=r.run_id, name=_long(r.recipe, chain.titles, usual), live=live,
         short=_short(r.recipe, chain.lowered, usual), precision=chain.precision, runtime=r.recipe.runtime,
-        latency_s=r.median_s, latency_interval_s=r.interval_s or (r.median_s, r.median_s), quality=quality,
-        quality_interval=spread,
-        speedup=None if r.is_baseline else r.speedup, speedup_interval=None if r.is_baseline else inverse,
-        verdict="" if r.is_baseline else r.verdict, size_bytes=r.size_bytes, is_baseline=r.is_baseline, live=live,
-        compressed_bytes=r.compressed_bytes)
+        latency_s=r.median_s, latency_interval_s=known(r.interval_s) or (r.median_s, r.median_s), quality=quality,
+        quality_interval=spread, speedup=None if r.is_baseline else r.speedup,
+        speedup_interval=None if r.is_baseline else inverse, verdict="" if r.is_baseline else r.verdict,
+        size_bytes=r.size_bytes, is_baseline=r.is_baseline, compressed_bytes=r.compressed_bytes)
 
 
 def _reference(results: list[Result]) -> float | None:
