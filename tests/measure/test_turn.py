@@ -68,17 +68,17 @@ def test_whoever_waits_is_told_for_whom_and_can_stop(holder):
 
 
 def test_a_search_that_takes_one_turn_after_the_other_lets_others_in_between():
-    running = start(TAKES.replace("range(5)", "range(10**6)").replace("0.05", "0.2"))
+    running = start(TAKES.replace("range(5)", "range(10**6)").replace("0.05", "0.02"))
     try:
         running.stdout.readline()
         before = time.monotonic()
-        for _ in range(4):
+        for _ in range(20):
             with turn.machine():
-                time.sleep(0.2)
+                time.sleep(0.02)
     finally:
         running.kill()
     mine = sum(float(line.split()[0]) > before for line in running.communicate()[0].splitlines())
-    assert mine <= 8
+    assert mine <= 45  # turn and turn about, but for a moment's stall; without a door about 200
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
