@@ -47,7 +47,7 @@ def places(silu, tmp_path_factory):
 
 
 def quantized(path):
-    """What is quantized, by the operator that makes it, and how many weights and biases are integers."""
+    """How many tensors are quantized, by the operator that makes them."""
     graph = onnx.load(path).graph
     makers = {o: n.op_type for n in graph.node for o in n.output}
     return Counter(makers.get(n.input[0], "input") for n in graph.node if n.op_type == "QuantizeLinear")

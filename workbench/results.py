@@ -127,7 +127,18 @@ class Result:
         """Baseline median over this median; 2.0 is twice as fast."""
         return 1 / self.ratio if self.ratio else None
 
+    @property
+    def speedup_interval(self) -> tuple[float, float] | None:
+        """95 % interval of ``speedup``; None where none is known."""
+        found = _known(self.ratio_interval)
+        return (1 / found[1], 1 / found[0]) if found else None
 
-def known(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    @property
+    def span_s(self) -> tuple[float | None, float | None]:
+        """95 % interval of the median; the median twice where none is known."""
+        return _known(self.interval_s) or (self.median_s, self.median_s)
+
+
+def _known(interval: tuple[float, float] | None) -> tuple[float, float] | None:
     """An interval that says something, else None: one of too few rounds reaches from 0 to infinity."""
     return interval if interval and 0 < interval[0] and interval[1] < math.inf else None

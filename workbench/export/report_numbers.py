@@ -25,9 +25,6 @@ _NUMBER = re.compile(r"[−+±]?\d[\d,]*(?:\.\d+)?")
 
 def read(result: Result, field: str) -> Any:
     """The value behind a field name: 'median_s', 'interval_s.0', 'speedup_interval.1', 'fidelity.delta'."""
-    if field.startswith("speedup_interval"):
-        low, high = result.ratio_interval
-        return 1 / high if field.endswith("0") else 1 / low
     if field == "rounds":
         return result.samples
     value: Any = result
@@ -116,7 +113,7 @@ def read_pair(result: Result, field: str) -> tuple[float, float] | None:
     """Both ends of an interval, or None."""
     try:
         return read(result, f"{field}.0"), read(result, f"{field}.1")
-    except (AttributeError, KeyError, TypeError, ZeroDivisionError):
+    except (AttributeError, KeyError, TypeError):
         return None
 
 
@@ -138,7 +135,7 @@ def origin(result: Result, field: str) -> str:
             parts.append(f"95 % interval {low} to {high}")
     elif not field.startswith(("size", "compressed", "memory", "recipe")):
         parts.append(f"{units.count(result.samples)} timed runs")
-        if field.startswith("speedup") and result.ratio_interval:
+        if field.startswith("speedup") and result.speedup_interval:
             parts.append(f"95 % interval {joined(*read_pair(result, 'speedup_interval'))}")
         elif result.interval_s and not field.startswith("percentiles"):
             parts.append("95 % interval " + " to ".join(same_unit(*map(units.duration, result.interval_s))))

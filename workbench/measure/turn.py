@@ -15,8 +15,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import Cancelled
 from ..formats.store import cache_dir
-
-POLL_S = 0.2
+from .client import POLL_S
 
 OnWait = Callable[[str], None]
 

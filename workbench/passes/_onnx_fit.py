@@ -42,9 +42,7 @@ def fuse_bias(model: Any) -> int:
         add = adds.get(node.output[0]) if node.op_type == "MatMul" and uses[node.output[0]] == 1 else None
         if add is not None and ranks.get(node.input[0]) == 2 and _fuse(node, add, weights, uses):
             fused.append(add)
-    for add in fused:
-        graph.node.remove(add)
-    return len(fused)
+    return _onnx_io.remove(graph, fused)
 
 
 def own_biases(model: Any) -> int:
@@ -104,9 +102,7 @@ def shield_inner_graphs(model: Any) -> int:
                 place = list(graph.node).index(node) + 1
                 graph.node.insert(place, onnx.helper.make_node("Identity", [tensor], [shielded[tensor]],
                                                                f"{tensor}_shield"))
-    for node in inside:
-        for i, tensor in enumerate(node.input):
-            node.input[i] = shielded.get(tensor, tensor)
+    _onnx_io.rewire(inside, shielded)
     return len(shielded)
 
 

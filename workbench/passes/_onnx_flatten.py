@@ -31,9 +31,7 @@ def fold_transposes(model: Any) -> int:
     for node in graph.node:
         if node.op_type == "Transpose" and _fold(node, shapes, weights, uses, consumers):
             removed.append(node)
-    for node in removed:
-        graph.node.remove(node)
-    return len(removed)
+    return _onnx_io.remove(graph, removed)
 
 
 def _fold(node: Any, shapes: dict, weights: dict, uses: Counter, consumers: dict) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,22 @@ def uses(graph: Any) -> Counter:
     found = Counter(t for n in all_nodes(graph) for t in n.input)
     found.update(o.name for o in graph.output)
     return found
+
+
+def rewire(nodes: Iterable[Any], names: Mapping[str, str], *, outputs: bool = False) -> None:
+    """Nodes read, and with ``outputs`` also make, these tensors under other names (in place)."""
+    for node in nodes:
+        for tensors in (node.input, node.output) if outputs else (node.input,):
+            tensors[:] = [names.get(t, t) for t in tensors]
+
+
+def remove(graph: Any, nodes: Iterable[Any]) -> int:
+    """Takes nodes out of a graph (in place; those left are not copied); returns how many."""
+    gone = {id(n): n for n in nodes}
+    for place in reversed(range(len(graph.node))):
+        if id(graph.node[place]) in gone:
+            del graph.node[place]
+    return len(gone)
 
 
 def drop_unused_weights(graph: Any) -> None:

@@ -50,9 +50,7 @@ def canonical(graph: Any) -> None:
     tensors = dict.fromkeys(t for n in nodes for t in (*n.output, *n.input) if t and t not in kept)
     tensors |= dict.fromkeys(i.name for i in graph.initializer if i.name not in kept)
     new = _shortened(list(tensors), kept)
-    for node in nodes:
-        node.input[:] = [new.get(t, t) for t in node.input]
-        node.output[:] = [new.get(t, t) for t in node.output]
+    _onnx_io.rewire(nodes, new, outputs=True)
     graphs = [graph, *(g for n in nodes for g in _onnx_io.subgraphs(n))]
     for value in (v for g in graphs for v in (*g.input, *g.output, *g.value_info, *g.initializer)):
         value.name = new.get(value.name, value.name)

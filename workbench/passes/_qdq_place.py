@@ -41,7 +41,7 @@ def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_
         ops: operators besides the compute nodes that were to be quantized.
     """
     places = _Places(before, model.graph, after, ops)
-    gone: set[int] = set()
+    gone: list[Any] = []
     renamed: dict[str, str] = {}
     for node in model.graph.node:
         back = places.unread(node)
@@ -51,15 +51,10 @@ def drop_unread(before: Any, model: Any, after: str, ops: Iterable[str] = _onnx_
         if len(named) + (node.input[0] in places.outputs) > 1:
             continue
         kept = named[0] if named else node.input[0]  # an output of the graph keeps its name
-        gone |= {id(node), *map(id, back)}
+        gone += [node, *back]
         renamed |= dict.fromkeys([node.input[0], *(d.output[0] for d in back)], kept)
-    nodes = [n for n in model.graph.node if id(n) not in gone]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    for node in _onnx_io.all_nodes(model.graph):
-        for tensors in (node.input, node.output):
-            for index, tensor in enumerate(tensors):
-                tensors[index] = renamed.get(tensor, tensor)
+    _onnx_io.remove(model.graph, gone)
+    _onnx_io.rewire(_onnx_io.all_nodes(model.graph), renamed, outputs=True)
     _onnx_io.drop_unused_weights(model.graph)
 
 

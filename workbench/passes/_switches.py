@@ -104,9 +104,7 @@ def _with_switches(model: Any, rounded: Rounded, names: dict[str, str]) -> Any:
             graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(array.shape)))
     renamed = {tensor: f"{tensor}/switched" for tensor in names}
     nodes = []
-    for node in graph.node:
-        for index, tensor in enumerate(node.input):
-            node.input[index] = renamed.get(tensor, tensor)
+    _onnx_io.rewire(graph.node, renamed)
     made = {i.name for i in graph.input}
     nodes += [_switch(t, renamed[t], names[t], rounded.activations[t]) for t in names if t in made]
     for node in graph.node:

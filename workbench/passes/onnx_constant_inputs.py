@@ -94,9 +94,7 @@ def _written(original: Any, values: dict[str, np.ndarray]) -> Any:
     made = onnx.ModelProto()
     made.CopyFrom(original)
     names = {name: f"{name}_constant" for name in values}
-    for node in _onnx_io.all_nodes(made.graph):
-        for place, tensor in enumerate(node.input):
-            node.input[place] = names.get(tensor, tensor)
+    _onnx_io.rewire(_onnx_io.all_nodes(made.graph), names)
     for name, value in values.items():
         made.graph.initializer.append(onnx.numpy_helper.from_array(value, names[name]))
     return made

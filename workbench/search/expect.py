@@ -26,7 +26,7 @@ _OPTION, _OPTION_SPREAD = 0.02, 0.05
 _UNKNOWN_SPREAD, _NOISE = 3.0, 0.03
 TRIAL_S = 3.0  # of a trial whose artefact is there
 WORKS = 0.9  # chance that a route which was not tried works at all
-REDUCED = {"bf16": 0.9}  # arithmetic of a runtime -> chance that right answers stay right
+REDUCED = {"bf16": TRAITS["rest bf16"].chance}  # arithmetic of a runtime -> chance that right answers stay right
 SPOILT = 0.1  # what is left of the chance when the first of several passes alone spoils the answers
 
 

@@ -115,9 +115,9 @@ class Outcome:
             end = ": nothing tried is surely faster within the goal." if self.met else "."
             text = f"the original ({duration(best.median_s)}){end}"
             return f"Keep {text}" if self.met else text
-        low, high = best.ratio_interval or (best.ratio, best.ratio)
+        low, high = best.speedup_interval or (best.speedup, best.speedup)
         return (f"{best.recipe.label} is {times(best.speedup)} as fast as the original "
-                f"({times(1 / high)} to {times(1 / low)}){_quality(best)}.")
+                f"({times(low)} to {times(high)}){_quality(best)}.")
 
 
 def _quality(result: Result) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .. import passes as pass_registry
 from ..collection import no_collection
 from ..recipe import Recipe, Step
-from ..results import Result, known
+from ..results import Result
 from ..runtimes import registry
 from ..told_apart import named_apart
 from .choices import pass_title
@@ -333,14 +333,13 @@ def _failure(r: Result, usual: int) -> Failure:
 
 def _point(r: Result, live: bool, usual: int, reference: float | None) -> Point:
     quality, spread = _quality(r, reference)
-    inverse = known(r.ratio_interval) and (1 / r.ratio_interval[1], 1 / r.ratio_interval[0])
     chain = _chain(r.recipe.steps)
     return Point(
         key=r.recipe.key, run_id=r.run_id, name=_long(r.recipe, chain.titles, usual), live=live,
         short=_short(r.recipe, chain.lowered, usual), precision=chain.precision, runtime=r.recipe.runtime,
-        latency_s=r.median_s, latency_interval_s=known(r.interval_s) or (r.median_s, r.median_s), quality=quality,
-        quality_interval=spread, speedup=None if r.is_baseline else r.speedup,
-        speedup_interval=None if r.is_baseline else inverse, verdict="" if r.is_baseline else r.verdict,
+        latency_s=r.median_s, latency_interval_s=r.span_s, quality=quality, quality_interval=spread,
+        speedup=None if r.is_baseline else r.speedup,
+        speedup_interval=None if r.is_baseline else r.speedup_interval, verdict="" if r.is_baseline else r.verdict,
         size_bytes=r.size_bytes, is_baseline=r.is_baseline, compressed_bytes=r.compressed_bytes)
 
 

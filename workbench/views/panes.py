@@ -74,7 +74,7 @@ def timing(result: Result | None, baseline: Result | None, raw: tuple[float, ...
     """Where the time goes, as far as end-to-end numbers tell: distribution, tail, load, memory."""
     if result is None or result.median_s is None:
         return _pane(_dim("Measure this selection to see its latencies."))
-    low, high = result.interval_s or (result.median_s, result.median_s)
+    low, high = result.span_s
     facts = [
         ("median of one run", f"{units.duration(result.median_s)} ({units.duration(low)} to {units.duration(high)})"),
         *_copies(result.describe),

@@ -124,8 +124,7 @@ def speedups(results: Sequence[Result], names: Mapping[str, str], title: str, is
     if not rows:
         return made
     titles = [names.get(r.recipe.key) or frames.name_of(r.recipe, r.recipe.threads) for r in rows]
-    spans = [(1 / r.ratio_interval[1], 1 / r.ratio_interval[0]) if r.ratio_interval else (r.speedup, r.speedup)
-             for r in rows]
+    spans = [r.speedup_interval or (r.speedup, r.speedup) for r in rows]
     hues = [theme.color(frames.precision_of(r.recipe)) for r in rows]
     made.add_scatter(
         x=[r.speedup for r in rows], y=titles, mode="markers", ids=[r.recipe.key for r in rows],

@@ -139,10 +139,9 @@ def why(bench: Any, recipe: Recipe, than: Recipe | None = None) -> Work[diagnose
     def show(value: tuple[diagnose.Diagnosis, Result | None]):
         found, result = value
         ratio = ""
-        if result is not None and result.ratio_interval:
-            low, high = result.ratio_interval
-            span = sentences.span(1 / high, 1 / low)
-            ratio = f"{units.times(1 / result.ratio)} as fast as {bench.name(other)} ({span})"
+        if result is not None and result.speedup_interval:
+            span = sentences.span(*result.speedup_interval)
+            ratio = f"{units.times(result.speedup)} as fast as {bench.name(other)} ({span})"
         causes = "".join(f"<p class='wb-why-line'><b>{escape(c.title)}</b>: {escape(c.evidence)}. "
                          f"<span class='wb-advice'>{escape(c.advice)}.</span></p>" for c in found.causes)
         return pages.shown(pages.said(f"{bench.name(asked)}: {found.line}.", *([ratio] if ratio else [])), causes)
