@@ -459,3 +459,18 @@ def test_what_a_page_says_goes_to_the_subshell_that_it_names():
     made._reply_subshell_id = "of the page's last load"  # what ipykernel 7.4 remembers
     route = getattr(made, "_reply_subshell_for", lambda data, named: named)
     assert route({"method": "custom"}, "of this load") == "of this load" and route({}, None) is None
+
+
+def test_a_pane_says_that_it_heard_a_click_after_what_the_click_changed():
+    def click(message, _buffers):
+        rail.note = message["type"]
+        if message["type"] == "broken":
+            raise ValueError("broken")
+
+    rail, order = Rail(click), []
+    rail.observe(lambda change: order.append((change["name"], change["new"])), ["note", "heard"])
+    rail._receive(rail, {"type": "choose", "turn": 3}, [])
+    with pytest.raises(ValueError):
+        rail._receive(rail, {"type": "broken", "turn": 4}, [])
+    rail._receive(rail, {"type": "set", "turn": "x"}, [])  # no number: nothing is known of it
+    assert order == [("note", "choose"), ("heard", 3), ("note", "broken"), ("heard", 4), ("note", "set")]

@@ -9,11 +9,11 @@ from workbench.views.widgets.base import script
 pytestmark = [pytest.mark.browser]
 
 MODEL = """
-    const state = STATE, heard = {}, sent = [];
+    const state = { heard: 0, ...STATE }, listeners = {}, sent = [];
     window.model = {
         get: (name) => state[name], send: (message) => sent.push(message), save_changes() {},
-        set(name, value) { state[name] = value; for (const draw of heard[name] || []) draw(); },
-        on(event, draw) { (heard[event.slice(7)] ||= []).push(draw); }, off() {},
+        set(name, value) { state[name] = value; for (const draw of listeners[name] || []) draw(); },
+        on(event, draw) { (listeners[event.slice(7)] ||= []).push(draw); }, off() {},
     };
     window.sent = sent;
     const source = new Blob([SCRIPT], { type: "text/javascript" });
@@ -103,11 +103,39 @@ def test_a_text_that_is_entered_becomes_the_models_again(page):
     page.evaluate("model.set('fields', [...model.get('fields')])")
     assert page.input_value("[data-term=minutes]") == "7x"  # still being typed
     page.keyboard.press("Enter")
-    page.evaluate("model.set('fields', model.get('fields').map((f) => ({ ...f, value: 7 })))")
+    page.evaluate("model.set('fields', model.get('fields').map((f) => ({ ...f, value: 7 }))); model.set('heard', 1)")
     assert page.input_value("[data-term=minutes]") == "7"
-    assert page.evaluate("sent") == [{"type": "set", "name": "minutes", "value": "7x"}]
+    assert page.evaluate("sent") == [{"type": "set", "name": "minutes", "value": "7x", "turn": 1}]
     page.keyboard.type("8")
     page.evaluate("model.set('fields', [...model.get('fields')])")
     page.keyboard.type("9")
     page.keyboard.press("Tab")
-    assert page.evaluate("sent.slice(1)") == [{"type": "set", "name": "minutes", "value": "789"}]
+    assert page.evaluate("sent.slice(1)") == [{"type": "set", "name": "minutes", "value": "789", "turn": 2}]
+
+
+CHIPS = [{"name": "runtimes", "title": "runtimes", "help": "allowed", "kind": "names", "value": [], "error": "",
+          "options": [{"id": "torch", "title": "PyTorch", "on": False, "reason": ""}]}]
+TORCH = "[data-term='runtimes/torch']"
+ANSWER = "model.set('fields', model.get('fields').map((f) => ({ ...f, options: [{ ...f.options[0], on: ON }] })))"
+
+
+@pytest.mark.parametrize("pressed_while", [False, True])
+def test_a_switch_stays_as_the_user_left_it_until_the_kernel_has_heard_of_it(page, pressed_while):
+    show(page, "tune", {"fields": CHIPS, "state": IDLE, "tried": [], "heard": 7})
+    page.get_by_text("PyTorch").hover()
+    page.mouse.down()
+    if pressed_while:
+        page.evaluate(ANSWER.replace("ON", "false"))  # the answer to something said before
+    page.mouse.up()
+    page.evaluate("new Promise((done) => setTimeout(done, 50))")
+    page.evaluate(ANSWER.replace("ON", "false"))  # another
+    assert page.is_checked(TORCH)
+    assert page.evaluate("sent") == [{"type": "allow", "name": "runtimes", "id": "torch", "on": True, "turn": 8}]
+    page.evaluate(ANSWER.replace("ON", "true") + "; model.set('heard', 8)")
+    assert page.is_checked(TORCH)
+    page.click(TORCH)
+    assert page.evaluate("[sent[1].on, sent[1].turn]") == [False, 9]
+    page.evaluate("model.set('heard', 9)")  # heard, and refused: the switch says what holds
+    page.wait_for_selector(f"{TORCH}:checked")
+    page.evaluate(ANSWER.replace("ON", "false"))
+    page.wait_for_selector(f"{TORCH}:not(:checked)")

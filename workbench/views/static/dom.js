@@ -19,10 +19,12 @@ function h(tag, attrs, ...children) {
 
 // Replaces the content, but takes nothing from under the user's hands: the focus, a text that is being typed, its cursor
 // and what was scrolled stay as they were (elements carry data-focus and data-scroll), and while the pointer is pressed on
-// the content, the replacement waits, or the click would be lost.
+// the content, the replacement waits, or the click would be lost. What was drawn before the kernel heard of the last click
+// (see `tell`) is left out.
 function redraw(el, ...children) {
   watch(el);
   if (el.held) { el.later = children; return; }
+  if (el.unheard && el.unheard()) return;
   const active = el.contains(document.activeElement) ? document.activeElement : null;
   const key = active && active.dataset.focus, cursor = active && active.selectionStart, typing = active && active.typed;
   const scrolled = [...el.querySelectorAll("[data-scroll]")].map((n) => [n.dataset.scroll, n.scrollTop]);
@@ -116,6 +118,20 @@ function action(model, spec) {
     "data-action": spec.id, "aria-disabled": spec.disabled ? "true" : "false", onclick: send,
   }, spec.label);
   return tip(button, spec.disabled ? spec.reason : spec.hint);
+}
+
+// Controls that `tell` the kernel stay as the user left them until it has heard; then they show what holds there.
+const told = new WeakMap();
+
+function tell(model, message) {
+  const turn = Math.max(told.get(model) || 0, model.get("heard")) + 1;
+  told.set(model, turn);
+  model.send({ ...message, turn });
+}
+
+function listenForm(el, model, names, draw) {
+  el.unheard = () => (told.get(model) || 0) > model.get("heard");
+  return listen(model, [...names, "heard"], draw);
 }
 
 function listen(model, names, draw) {

@@ -2,7 +2,7 @@
 
 function drawField(model, owner, field) {
   const id = `${owner}.${field.name}`;
-  const send = (value) => model.send({ type: "set", owner, name: field.name, value });
+  const send = (value) => tell(model, { type: "set", owner, name: field.name, value });
   const common = { "data-focus": `set-${id}`, "aria-label": `${field.name}: ${field.help}` };
   let control;
   if (field.kind === "bool") {
@@ -53,7 +53,7 @@ function drawChoice(model, group, choice, state, redrawAll) {
     },
     onchange: (event) => {
       if (choice.reason && !choice.on) return;
-      model.send({ type: "choose", group: group.id, id: choice.id, on: event.target.checked });
+      tell(model, { type: "choose", group: group.id, id: choice.id, on: event.target.checked });
     },
   });
   const label = h("label", { class: "wb-choice-label" }, input, h("span", {}, choice.title));
@@ -75,7 +75,7 @@ function drawChips(model, group, state) {
     const key = `${group.id}/${choice.id}`;
     const input = h("input", {
       type: "radio", name: `${state.name}-${group.id}`, checked: choice.on, disabled: Boolean(choice.reason) && !choice.on,
-      "data-focus": key, "data-choice": key, onchange: () => model.send({ type: "choose", group: group.id, id: choice.id, on: true }),
+      "data-focus": key, "data-choice": key, onchange: () => tell(model, { type: "choose", group: group.id, id: choice.id, on: true }),
     });
     const chip = h("label", { class: choice.reason ? "wb-chip wb-off" : "wb-chip" }, input, h("span", {}, choice.title));
     return tip(chip, choice.reason);
@@ -113,6 +113,6 @@ export default {
             : group.choices.map((choice) => drawChoice(model, group, choice, state, draw))))),
         h("div", { class: "wb-note", role: "status" }, model.get("note")));
     };
-    return listen(model, ["groups", "note"], draw);
+    return listenForm(el, model, ["groups", "note"], draw);
   },
 };

@@ -1,7 +1,7 @@
 // The tune pane: constraints, what is being tried and why, the time left, and the list of what was tried.
 
 function drawNumber(model, field, off) {
-  const send = (event) => model.send({ type: "set", name: field.name, value: event.target.value });
+  const send = (event) => tell(model, { type: "set", name: field.name, value: event.target.value });
   return h("input", {
     type: "text", inputmode: "decimal", value: field.value === null ? "" : String(field.value), placeholder: field.placeholder,
     "aria-label": `${field.title}: ${field.help}`, "aria-invalid": field.error ? "true" : null, "data-term": field.name,
@@ -13,7 +13,7 @@ function drawRuntimes(model, field, off) {
   return h("span", { class: "wb-chips", role: "group", "aria-label": `${field.title}: ${field.help}` }, field.options.map((option) => {
     const input = h("input", {
       type: "checkbox", checked: option.on && !option.reason, disabled: off || Boolean(option.reason), "data-term": `runtimes/${option.id}`,
-      "data-focus": `term-runtimes-${option.id}`, onchange: (event) => model.send({ type: "allow", name: field.name, id: option.id, on: event.target.checked }),
+      "data-focus": `term-runtimes-${option.id}`, onchange: (event) => tell(model, { type: "allow", name: field.name, id: option.id, on: event.target.checked }),
     });
     return tip(h("label", { class: option.reason ? "wb-chip wb-off" : "wb-chip" }, input, h("span", {}, option.title)), option.reason);
   }));
@@ -22,14 +22,14 @@ function drawRuntimes(model, field, off) {
 function drawFormats(model, field, off) {
   return h("select", {
     "aria-label": `${field.title}: ${field.help}`, "data-term": field.name, "data-focus": `term-${field.name}`, disabled: off,
-    onchange: (event) => model.send({ type: "set", name: field.name, value: [field.options[event.target.selectedIndex].id].filter(Boolean) }),
+    onchange: (event) => tell(model, { type: "set", name: field.name, value: [field.options[event.target.selectedIndex].id].filter(Boolean) }),
   }, field.options.map((o) => h("option", { selected: o.on }, o.title)));
 }
 
 function drawSwitch(model, field, off) {
   return h("input", {
     type: "checkbox", checked: field.value, disabled: off, "aria-label": `${field.title}: ${field.help}`, "data-term": field.name,
-    "data-focus": `term-${field.name}`, onchange: (event) => model.send({ type: "set", name: field.name, value: event.target.checked }),
+    "data-focus": `term-${field.name}`, onchange: (event) => tell(model, { type: "set", name: field.name, value: event.target.checked }),
   });
 }
 
@@ -87,7 +87,7 @@ export default {
       redraw(list, ...model.get("tried").map((row) => drawTried(model, row)));
     };
     const clock = setInterval(() => { if (model.get("state").running) drawNow(); }, 1000);
-    const stops = [listen(model, ["fields", "state"], drawForm), listen(model, ["state"], drawNow), listen(model, ["state"], drawFoot), listen(model, ["tried"], drawList)];
+    const stops = [listenForm(form, model, ["fields", "state"], drawForm), listen(model, ["state"], drawNow), listen(model, ["state"], drawFoot), listen(model, ["tried"], drawList)];
     return () => { clearInterval(clock); stops.forEach((stop) => stop()); };
   },
 };
