@@ -1,7 +1,10 @@
 """What holds for every pass on Keras: names and shapes stay, the file is not touched, a second time does no harm."""
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -98,3 +101,20 @@ def test_attention_stays_as_it_is_where_the_technique_does_not_reach_it(tmp_path
         built = build(whole, *steps(name))
         assert boundary(built.model) == boundary(model)
         assert any("left as they were" in n and "attention" in n for n in built.stages[-1]["notes"])
+
+
+@pytest.mark.slow
+def test_a_conversion_is_the_same_bytes_in_every_process(tmp_path):
+    """The converter merges equal constants, here the epsilons of norms, and kept the name that came first in a set."""
+    parts.attending_net().save(tmp_path / "attending.keras")
+    (tmp_path / "recipe.yaml").write_text("version: 1\npasses: [onnx-convert]\nruntime: onnxruntime\n")
+    made = []
+    for seed in ("1", "2", "3"):
+        out = tmp_path / f"{seed}.onnx"
+        command = [sys.executable, "-m", "workbench", "apply", str(tmp_path / "attending.keras"),
+                   "--recipe", str(tmp_path / "recipe.yaml"), "-o", str(out)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "WORKBENCH_CACHE": str(tmp_path / f"cache-{seed}")}
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr[-500:]
+        made.append(out.read_bytes())
+    assert made[0] == made[1] == made[2]

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -211,8 +212,39 @@ def test_the_cheaper_of_two_equal_nodes_is_kept_in_float():
     fidelity = _sensitivity.Fidelity("cosine", [[np.array([[1.0, 0.0]])]])
     rows = [_sensitivity.NodeDamage("slow", "Conv", 0.3, 0.0, 0.3, float_s=0.010, int8_s=0.002),
             _sensitivity.NodeDamage("quick", "Conv", 0.3, 0.0, 0.3, float_s=0.002, int8_s=0.001)]
-    choice = _mixture.Chooser(Halves(), rows, fidelity, 0.99).choose(lambda fraction, line: None)
-    assert choice.keep_float == ("quick",) and choice.met
+    assert _mixture.Chooser(Halves(), rows, fidelity, 0.99).choose(lambda fraction, line: None) == ("quick",)
+
+
+class Flips:
+    """Eight samples, of which rounding turns one round while any node is INT8; a stand-in for model and session."""
+
+    feeds = list(range(8))
+
+    def outputs(self, keep):
+        return [[np.array([[1.0, 0.4 if i == 4 and len(keep) < 3 else 0.0]])] for i in range(8)]
+
+    def build(self, keep):
+        return SimpleNamespace(run=lambda names, i: self.outputs(keep)[i])
+
+
+def test_a_mixture_that_few_samples_leave_unsure_is_kept_and_called_so(tmp_path, monkeypatch):
+    """The mean meets the target, its lower bound does not; 'no node can be INT8' was said, and float would be left."""
+    fidelity = _sensitivity.Fidelity("cosine", [[np.array([[1.0, 0.0]])] for _ in range(8)])
+    assert fidelity.safe(Flips().outputs(())) < 0.98 and fidelity.of(Flips().outputs(())) > 0.99
+    rows = [_sensitivity.NodeDamage(name, "Conv", 0.1, 0.0, 0.1, float_s=0.01, int8_s=0.002) for name in "abc"]
+    chooser = _mixture.Chooser(Flips(), rows, fidelity, 0.985)
+    assert chooser.all_float(chooser.choose(lambda fraction, line: None))
+    mixture = chooser.unsure(0.985)
+    assert mixture is not None and not chooser.all_float(mixture)
+    assert chooser.unsure(0.999) is None
+    monkeypatch.setattr(onnx_int8_mixed._onnx_io, "session", lambda made: made)
+    settings = onnx_int8_mixed.Settings(target=0.985)
+    built = onnx_int8_mixed._build(Flips(), chooser, mixture, fidelity, settings, PassContext(tmp_path))
+    assert not chooser.all_float(built.mixture) and built.fidelity > 0.985 > built.sure
+    lines = onnx_int8_mixed._verdict({
+        "metric": "cosine", "target": 0.985, "fidelity": built.fidelity, "fidelity_sure": built.sure,
+        "fidelity_all_int8": built.fidelity, "target_met": False, "samples_checked": 8})
+    assert "meets the target 0.985" in lines[0] and "give more calibration samples" in lines[1]
 
 
 # --- as calls, in the worker ------------------------------------------------------------------------------------

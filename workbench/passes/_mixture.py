@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from ._onnx_scope import COMPUTE
 from ._sensitivity import Fidelity, NodeDamage, Probe, Step
 
+Mixture = tuple[str, ...]  # names of the nodes in float, in the order in which they were chosen; those asked for first
 _SMALL_COST = 0.01  # share of the float model's node times
 _MOST_RETURNS = 12  # nodes that are tried in INT8 again at the end
-
-
-class Choice(NamedTuple):
-    """A mixture.
-
-    Attributes:
-        keep_float: names, in the order in which they were chosen; those asked for come first.
-        fidelity: of the mixture, simulated, mean over the samples.
-        met: whether the target is met, with the margin that :meth:`Fidelity.safe` leaves.
-        steps: what was tried.
-    """
-
-    keep_float: tuple[str, ...]
-    fidelity: float
-    met: bool
-    steps: tuple[Step, ...]
 
 
 class Chooser:
@@ -50,14 +35,15 @@ class Chooser:
         self._limit = limit or len(free)
         self._orders = [[r.name for r in sorted(free, key=lambda r: (-r.damage / r.cost_s, r.name))],
                         [r.name for r in sorted(free, key=lambda r: (-r.damage, r.name))]]
+        self._compute = {r.name for r in ranking if r.op in COMPUTE}
         self._tried: dict[tuple[str, ...], tuple[float, float]] = {}
         self.steps: list[Step] = []
 
-    def choose(self, progress: Callable[[float, str], None]) -> Choice:
+    def choose(self, progress: Callable[[float, str], None]) -> Mixture:
         """The cheapest mixture found that meets the target, else the closest one within the limit."""
         found: list[list[str]] = []
         if self._meets([]):
-            return self._choice([])
+            return self._always
         for index, order in enumerate(self._orders):
             progress(0.4 * index, "searching the nodes to keep in float")
             names = self._shortest(order[:self._limit])
@@ -67,18 +53,28 @@ class Chooser:
                     break  # another order cannot save what is hardly spent
         if not found:
             closest = max((o[:self._limit] for o in self._orders), key=lambda n: self._score(n)[0])
-            return self._choice(closest)
+            return (*self._always, *closest)
         progress(0.8, "giving nodes back to INT8 that the target does not need")
-        return self._choice(self._give_back(min(found, key=self._cost)))
+        return (*self._always, *self._give_back(min(found, key=self._cost)))
 
-    def more(self, choice: Choice) -> Choice | None:
+    def more(self, mixture: Mixture) -> Mixture | None:
         """The next larger mixture, for when the real graph falls short of the simulation; None when there is none."""
-        kept = [n for n in choice.keep_float if n not in self._always]
+        kept = [n for n in mixture if n not in self._always]
         rest = [n for n in self._orders[0] if n not in kept]
         room = self._limit - len(kept)
         if not rest or room <= 0:
             return None
-        return self._choice(kept + rest[:min(room, max(1, len(kept) // 3))])
+        return (*self._always, *kept, *rest[:min(room, max(1, len(kept) // 3))])
+
+    def all_float(self, mixture: Mixture) -> bool:
+        """Whether no node that computes is left in INT8."""
+        return self._compute <= set(mixture)
+
+    def unsure(self, target: float) -> Mixture | None:
+        """Of the mixtures tried, the surest whose mean meets ``target``: for when too few samples make any sure."""
+        tried = [(safe, names) for names, (mean, safe) in self._tried.items() if mean >= target]
+        mixtures = [(*self._always, *names) for _, names in sorted(tried, reverse=True)]
+        return next((m for m in mixtures if not self.all_float(m)), None)
 
     def _shortest(self, order: list[str]) -> list[str] | None:
         """The shortest prefix that meets the target; more float is taken never to be worse."""
@@ -113,7 +109,3 @@ class Chooser:
 
     def _cost(self, names: list[str]) -> float:
         return sum(self._costs.get(n, 0.0) for n in (*self._always, *names))
-
-    def _choice(self, names: list[str]) -> Choice:
-        mean, safe = self._score(names)
-        return Choice((*self._always, *names), mean, safe >= self._target, tuple(self.steps))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model
-from . import _onnx_io, _tf_export
+from . import _onnx_io, _onnx_names, _tf_export
 
 
 def export(model: Model, opset: int) -> tuple[Any, Callable[[dict[str, np.ndarray]], list[np.ndarray]]]:
@@ -32,6 +32,7 @@ def export(model: Model, opset: int) -> tuple[Any, Callable[[dict[str, np.ndarra
     except Exception as error:  # the converter raises bare Exceptions
         raise NotApplicable(f"tf2onnx cannot convert this model: {_onnx_io.one_line(error)}") from None
     _refuse_foreign(converted)
+    _onnx_names.name_shared(converted.graph)
     return converted, frozen.call
 
 

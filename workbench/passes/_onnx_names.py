@@ -10,6 +10,7 @@ from . import _onnx_io
 
 _COUNTER = re.compile(r"__\d+(?=$|:)")
 
+
 def restore(graph: Any, model: Model) -> None:
     """Gives a converted graph the names, the order and the open sizes of the source model (in place).
 
@@ -74,6 +75,23 @@ def _shortened(names: list[str], taken: set[str]) -> dict[str, str]:
         seen.add(short)
         new[name] = short
     return new
+
+
+def name_shared(graph: Any) -> None:
+    """Names an initializer that several nodes read after the first of them, 'NODE/input_1' (in place).
+
+    Converters merge equal constants, and which of their names stays may depend on the process.
+    """
+    nodes, uses = _onnx_io.all_nodes(graph), _onnx_io.uses(graph)
+    shared = {i.name for i in graph.initializer if uses[i.name] > 1} - {o.name for o in graph.output}
+    new: dict[str, str] = {}
+    for node in nodes:
+        for place, tensor in enumerate(node.input):
+            if tensor in shared and tensor not in new:
+                new[tensor] = f"{_COUNTER.sub('', node.name) or node.op_type}/input_{place}__{len(new)}"
+    _onnx_io.rewire(nodes, new)
+    for initializer in graph.initializer:
+        initializer.name = new.get(initializer.name, initializer.name)
 
 
 def rename(graph: Any, old: str, new: str) -> None:
