@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _onnx_io
+from ._onnx_lookup import Lookup
 
 
 def fold_transposes(model: Any) -> int:
@@ -23,13 +24,12 @@ def fold_transposes(model: Any) -> int:
         number of transposes removed.
     """
     graph = model.graph
-    shapes = _shapes(graph)
+    known, uses = Lookup(graph), _onnx_io.uses(graph)
     weights = {i.name: i for i in graph.initializer}
-    uses = _onnx_io.uses(graph)
-    consumers = {t: n for n in graph.node for t in n.input}
+    consumers = {tensor: nodes[-1] for tensor, nodes in known.readers.items()}
     removed = []
     for node in graph.node:
-        if node.op_type == "Transpose" and _fold(node, shapes, weights, uses, consumers):
+        if node.op_type == "Transpose" and _fold(node, known.shapes, weights, uses, consumers):
             removed.append(node)
     return _onnx_io.remove(graph, removed)
 
@@ -89,9 +89,3 @@ def _flattens(reshape: Any, size: int, weights: dict) -> bool:
 
 def _perm(node: Any) -> list[int]:
     return next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
-
-
-def _shapes(graph: Any) -> dict[str, list[int | None]]:
-    values = (*graph.value_info, *graph.input, *graph.output)
-    return {v.name: [d.dim_value if d.HasField("dim_value") else None for d in v.type.tensor_type.shape.dim]
-            for v in values}

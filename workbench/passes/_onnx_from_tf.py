@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model
-from . import _onnx_io, _onnx_names, _tf_export
+from . import _onnx_io, _onnx_names, _tf_export, _tf_rewrite
 
 
 def export(model: Model, opset: int) -> tuple[Any, Callable[[dict[str, np.ndarray]], list[np.ndarray]]]:
@@ -25,10 +25,9 @@ def export(model: Model, opset: int) -> tuple[Any, Callable[[dict[str, np.ndarra
     frozen = _tf_export.freeze(model)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     tf2onnx.utils.INTERNAL_NAME = 1  # a counter of the whole process: node names must not depend on earlier work
-    inputs, outputs = frozen.tensors
+    graph, (inputs, outputs) = _tf_rewrite.for_onnx(frozen.graph), frozen.tensors
     try:
-        converted, _ = tf2onnx.convert.from_graph_def(frozen.graph, input_names=inputs, output_names=outputs,
-                                                      opset=opset)
+        converted, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs, opset=opset)
     except Exception as error:  # the converter raises bare Exceptions
         raise NotApplicable(f"tf2onnx cannot convert this model: {_onnx_io.one_line(error)}") from None
     _refuse_foreign(converted)

@@ -61,6 +61,7 @@ def freeze(model: Model, *, batch: int = 0) -> Frozen:
                            autograph=False).get_concrete_function(*signature)
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
     graph = frozen.graph.as_graph_def()
+    _forget_gradients(graph)
     _static_reshapes(graph, _result_sizes(frozen, concrete))
     new = _layer_scopes(graph, getattr(source, "layers", frozenset()))
     order = _output_order(concrete, names)
@@ -209,6 +210,13 @@ def _function(graph: Any, ends: tuple[list[str], list[str]], signature: list[Any
         return dict(zip(names, pruned(*tensors), strict=True))
 
     return tf.function(call, autograph=False).get_concrete_function(*signature)
+
+
+def _forget_gradients(graph: Any) -> None:
+    """Takes away the marks of custom gradients, as of swish: they exist in this process only (in place)."""
+    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
+        if "_gradient_op_type" in node.attr:
+            del node.attr["_gradient_op_type"]
 
 
 def _static_reshapes(graph: Any, sizes: dict[str, list[int | None]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from . import _check, _ops, _tf_export
+from . import _check, _ops, _tf_export, _tf_rewrite
 from .base import Pass, PassContext, PassResult
 
 SAME = 0.9999  # cosine below which a rewritten graph counts as another model
@@ -103,6 +103,7 @@ def write(model: Model, frozen: _tf_export.Frozen, graph: Any, context: PassCont
         raise NotApplicable("the frozen graph is larger than 2 GB, which a SavedModel cannot hold in one file")
     context.progress(0.7, "writing the SavedModel")
     names = [t.name for t in frozen.signature]
+    _tf_rewrite.name_functions(graph)
     pruned = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), []).prune(*frozen.tensors)
 
     def call(**tensors: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _onnx_flatten, _onnx_io, _onnx_names, _onnx_prepare, _onnx_trained_int8
+from . import _check, _onnx_flatten, _onnx_gelu, _onnx_io, _onnx_names, _onnx_norms, _onnx_prepare, _onnx_trained_int8
 from .base import Pass, PassContext, PassResult
 
 AGREES = 0.9999  # cosine to the source's output below which a conversion counts as wrong
@@ -78,11 +78,16 @@ class OnnxConvert(Pass):
     def _tidy(converted: Any, settings: Settings, feed: dict[str, np.ndarray] | None) -> Any:
         floor = min(settings.opset, _onnx_prepare.opset_of(converted))
         ready = _onnx_prepare.prepare(converted, feed, opset=floor, simplify=settings.simplify).model
-        if settings.simplify and _onnx_flatten.fold_transposes(ready):
+        if settings.simplify and _onnx_flatten.fold_transposes(ready) + _known_forms(ready):
             del ready.graph.value_info[:]
             ready = _onnx_prepare.infer_shapes(ready)
         _onnx_names.canonical(ready.graph)
         return ready
+
+
+def _known_forms(ready: Any) -> int:
+    norms = _onnx_norms.fuse(ready) if _onnx_prepare.opset_of(ready) >= _onnx_norms.FROM_OPSET else 0
+    return norms + _onnx_gelu.spell(ready)
 
 
 def _trained(stored: _onnx_trained_int8.Done | None) -> list[str]:

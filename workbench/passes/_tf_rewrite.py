@@ -1,0 +1,134 @@
+"""What ONNX lacks, written with what it has, in a frozen TensorFlow graph: XLA calls, Erfc, Expm1.
+
+Keras writes its exact GELU with Erfc and its grouped convolutions as functions for XLA.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+_CALLS = ("StatefulPartitionedCall", "PartitionedCall")
+
+
+def for_onnx(graph: Any) -> Any:
+    """The same computation without calls, Erfc and Expm1; names of all other nodes stay.
+
+    Args:
+        graph: a frozen ``GraphDef``; stays as it is.
+    """
+    made = _inlined(graph)
+    nodes = list(made.node)
+    made.ClearField("node")
+    by_name = {n.name: n for n in nodes}
+    for node in nodes:
+        made.node.extend(_REWRITES[node.op](node, by_name) if node.op in _REWRITES else [node])
+    return made
+
+
+def _inlined(graph: Any) -> Any:
+    """Each call replaced by the function's body, its nodes under the call's name."""
+    functions = {f.signature.name: f for f in graph.library.function}
+    if not any(_is_call(n, functions) for n in graph.node):
+        return type(graph).FromString(graph.SerializeToString())
+    made, results = type(graph)(), {}
+    made.versions.CopyFrom(graph.versions)
+    made.library.CopyFrom(graph.library)
+    for node in graph.node:
+        if _is_call(node, functions):
+            made.node.extend(_body(node, functions[node.attr["f"].func.name], results))
+        else:
+            made.node.add().CopyFrom(node)
+    gone = {f"^{tensor.split(':')[0]}" for tensor in results}  # no order is left that a call imposed
+    for node in made.node:
+        node.input[:] = [_result(i, results) for i in node.input if i not in gone]
+    return _inlined(made)  # functions may call others
+
+
+def _is_call(node: Any, functions: dict[str, Any]) -> bool:
+    return node.op in _CALLS and node.attr["f"].func.name in functions
+
+
+def _body(call: Any, function: Any, results: dict[str, str]) -> Iterator[Any]:
+    """Nodes of a function with a call's inputs in place of its arguments; adds what the call's outputs became."""
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+
+    body, flat = function_def_to_graph_def(function)
+    arguments = {a.name: i for a, i in zip(function.signature.input_arg, call.input, strict=False)}
+
+    def tensor(name: str) -> str:
+        control, name = ("^", name[1:]) if name.startswith("^") else ("", name)
+        base, colon, port = name.partition(":")
+        return control + (arguments[base] if base in arguments else f"{call.name}/{base}{colon}{port}")
+
+    for node in body.node:
+        if node.name not in arguments:
+            node.input[:] = [tensor(i) for i in node.input]
+            node.name = f"{call.name}/{node.name}"
+            yield node
+    for place, output in enumerate(function.signature.output_arg):
+        results[f"{call.name}:{place}"] = tensor(flat[function.ret[output.name]])
+
+
+def _result(tensor: str, results: dict[str, str]) -> str:
+    """A tensor, or what stands for it where a call made it."""
+    name = tensor if ":" in tensor else f"{tensor}:0"
+    return _result(results[name], results) if name in results else tensor
+
+
+def name_functions(graph: Any) -> None:
+    """Names a graph's functions after what they hold (in place).
+
+    A rewritten function must not bear the name of the one that it was: a process knows one function of a name.
+    """
+    new = {}
+    for function in graph.library.function:
+        old, function.signature.name = function.signature.name, ""
+        digest = hashlib.sha256(function.SerializeToString(deterministic=True)).hexdigest()[:12]
+        new[old] = function.signature.name = f"{re.sub(r'_[0-9a-f]{12}$|_[0-9]+$', '', old)}_{digest}"
+    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
+        for value in node.attr.values():
+            for named in (value.func, *value.list.func):
+                if named.name in new:  # another kind of value would become a function by being written to
+                    named.name = new[named.name]
+
+
+def _const(like: Any, name: str, value: float) -> Any:
+    import tensorflow as tf
+
+    node = type(like)(name=name, op="Const")
+    node.attr["dtype"].type = like.attr["T"].type
+    kind = tf.dtypes.as_dtype(like.attr["T"].type).as_numpy_dtype
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.array(value, kind)))
+    return node
+
+
+def _node(like: Any, op: str, name: str, *inputs: str) -> Any:
+    node = type(like)(name=name, op=op, input=inputs)
+    node.attr["T"].type = like.attr["T"].type
+    return node
+
+
+def _erfc(node: Any, by_name: dict[str, Any]) -> list[Any]:
+    """``erfc(x) = 1 - erf(x)``; as in Keras' GELU, ``erfc(-x * c) = 1 + erf(x * c)``, which runtimes fuse."""
+    one = _const(node, f"{node.name}/one", 1.0)
+    product = by_name.get(node.input[0])
+    negative = by_name.get(product.input[0]) if product is not None and product.op == "Mul" else None
+    if negative is None or negative.op != "Neg":
+        erf = _node(node, "Erf", f"{node.name}/Erf", node.input[0])
+        return [one, erf, _node(node, "Sub", node.name, one.name, erf.name)]
+    scaled = _node(node, "Mul", f"{node.name}/Mul", negative.input[0], product.input[1])
+    erf = _node(node, "Erf", f"{node.name}/Erf", scaled.name)
+    return [one, scaled, erf, _node(node, "AddV2", node.name, erf.name, one.name)]
+
+
+def _expm1(node: Any, by_name: dict[str, Any]) -> list[Any]:
+    one, exp = _const(node, f"{node.name}/one", 1.0), _node(node, "Exp", f"{node.name}/Exp", node.input[0])
+    return [one, exp, _node(node, "Sub", node.name, exp.name, one.name)]
+
+
+_REWRITES = {"Erfc": _erfc, "Expm1": _expm1}
