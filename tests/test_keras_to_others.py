@@ -152,3 +152,33 @@ def test_an_older_operator_set_keeps_the_arithmetic(tmp_path):
     older = found.Settings(opset=_onnx_norms.FROM_OPSET - 1)
     made = found.apply(model, older, parts.context(model, tmp_path / "old", 4))
     assert "LayerNormalization" not in {n.op_type for n in onnx.load(made.path).graph.node}
+
+
+def test_attention_is_products_of_matrices_and_transposes(tmp_path):
+    """Its einsum became a dozen nodes that compute shapes, in an order that changed with the process."""
+    from keras import layers
+
+    model = saved(tmp_path, lambda x: layers.MultiHeadAttention(2, 4, name="attention")(x, x), (10, 8))
+    made = apply("onnx-convert", model, tmp_path / "onnx")
+    ops = Counter(n.op_type for n in onnx.load(made.path).graph.node)
+    assert not {"Shape", "Unsqueeze", "Gather", "Einsum"} & set(ops) and ops["MatMul"] + ops["Gemm"] == 7
+    feed = np.random.default_rng(0).normal(size=(4, 10, 8)).astype(np.float32)
+    np.testing.assert_allclose(*answers(model, made, feed)[::-1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("equation, shapes", [
+    ("abc,acd->abd", [(6, 8), (8, 5)]), ("abc,abd->acd", [(6, 8), (6, 5)]), ("abcd,aecd->acbe", [(6, 4, 8), (5, 4, 8)]),
+    ("abc,abd->adc", [(6, 8), (6, 5)]), ("abc,abc->abc", [(6, 8), (6, 8)]), ("abc,acd->ad", [(6, 8), (8, 5)])], ids=str)
+def test_any_einsum_answers_alike(equation, shapes, tmp_path):
+    import keras
+    from keras import layers
+
+    x = keras.Input((6, 8), name="x")
+    sides = [layers.Reshape(s)(layers.Dense(int(np.prod(s)), name=f"side_{i}")(layers.Flatten()(x)))
+             for i, s in enumerate(shapes)]
+    y = layers.Dense(3, name="answer")(layers.Flatten()(keras.ops.einsum(equation, *sides)))
+    keras_parts.stirred(keras.Model(x, y, name="sums")).save(tmp_path / "sums.keras")
+    model = models.load(tmp_path / "sums.keras")
+    made = apply("onnx-convert", model, tmp_path / "onnx")
+    feed = np.random.default_rng(0).normal(size=(4, 6, 8)).astype(np.float32)
+    np.testing.assert_allclose(*answers(model, made, feed)[::-1], rtol=1e-3, atol=1e-3)

@@ -31,7 +31,9 @@ def export(model: Model, opset: int) -> tuple[Any, Callable[[dict[str, np.ndarra
     except Exception as error:  # the converter raises bare Exceptions
         raise NotApplicable(f"tf2onnx cannot convert this model: {_onnx_io.one_line(error)}") from None
     _refuse_foreign(converted)
+    _onnx_names.order(converted.graph)
     _onnx_names.name_shared(converted.graph)
+    _onnx_names.canonical(converted.graph)
     return converted, frozen.call
 
 

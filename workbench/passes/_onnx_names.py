@@ -77,6 +77,29 @@ def _shortened(names: list[str], taken: set[str]) -> dict[str, str]:
     return new
 
 
+def order(graph: Any) -> None:
+    """Nodes in the order in which the outputs come to need them, input by input (in place); others go.
+
+    Converters write independent nodes in an order that may depend on the process.
+    """
+    made = {o: place for place, node in enumerate(graph.node) for o in node.output}
+    seen: set[int] = set()
+    done: list[int] = []
+    stack = [(made[o.name], False) for o in reversed(graph.output) if o.name in made]
+    while stack:
+        place, complete = stack.pop()
+        if complete:
+            done.append(place)
+        elif place not in seen:
+            seen.add(place)
+            inner = [t for g in _onnx_io.subgraphs(graph.node[place]) for n in _onnx_io.all_nodes(g) for t in n.input]
+            read = [made[t] for t in (*graph.node[place].input, *inner) if t in made]
+            stack += [(place, True), *((p, False) for p in reversed(read))]
+    nodes = [type(graph.node[place]).FromString(graph.node[place].SerializeToString()) for place in done]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def name_shared(graph: Any) -> None:
     """Names an initializer that several nodes read after the first of them, 'NODE/input_1' (in place).
 

@@ -1,6 +1,6 @@
-"""What ONNX lacks, written with what it has, in a frozen TensorFlow graph: XLA calls, Erfc, Expm1.
+"""What ONNX lacks, written with what it has, in a frozen TensorFlow graph: XLA calls, Erfc, Expm1, Einsum.
 
-Keras writes its exact GELU with Erfc and its grouped convolutions as functions for XLA.
+Keras writes its exact GELU with Erfc, its grouped convolutions as functions for XLA and its attention with Einsum.
 """
 
 from __future__ import annotations
@@ -131,4 +131,43 @@ def _expm1(node: Any, by_name: dict[str, Any]) -> list[Any]:
     return [one, exp, _node(node, "Sub", node.name, exp.name, one.name)]
 
 
-_REWRITES = {"Erfc": _erfc, "Expm1": _expm1}
+def _einsum(node: Any, by_name: dict[str, Any]) -> list[Any]:
+    """A batched product of matrices, as in attention, as transposes around one product; any other einsum stays.
+
+    The converter makes a dozen nodes of it that compute shapes.
+    """
+    terms, result = node.attr["equation"].s.decode().replace(" ", "").split("->")
+    left, _, right = terms.partition(",")
+    if "." in terms or any(len(set(t)) < len(t) for t in (left, right)) or "," in right:
+        return [node]
+    batch = "".join(c for c in result if c in left and c in right)
+    summed = "".join(c for c in left if c in right and c not in result)
+    rows, columns = ("".join(c for c in t if c in result and c not in batch) for t in (left, right))
+    if not len(summed) == len(rows) == len(columns) == 1 or len(left) + len(right) != 2 * len(batch) + 4:
+        return [node]
+    made: list[Any] = []
+    first = _transposed(node, made, node.input[0], left, batch + rows + summed)
+    second = _transposed(node, made, node.input[1], right, batch + summed + columns)
+    made.append(_node(node, "BatchMatMulV2", f"{node.name}/MatMul", first, second))
+    _transposed(node, made, made[-1].name, batch + rows + columns, result)
+    made[-1].name = node.name
+    return made
+
+
+def _transposed(like: Any, made: list[Any], tensor: str, have: str, want: str) -> str:
+    """A tensor with its axes in the wanted order; adds the nodes that it takes."""
+    import tensorflow as tf
+
+    if have == want:
+        return tensor
+    name = f"{like.name}/Transpose_{len(made)}"
+    order = type(like)(name=f"{name}/perm", op="Const")
+    order.attr["dtype"].type = tf.int32.as_datatype_enum
+    order.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.array([have.index(c) for c in want], np.int32)))
+    transpose = _node(like, "Transpose", name, tensor, order.name)
+    transpose.attr["Tperm"].type = tf.int32.as_datatype_enum
+    made += [order, transpose]
+    return name
+
+
+_REWRITES = {"Einsum": _einsum, "Erfc": _erfc, "Expm1": _expm1}
