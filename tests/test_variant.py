@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -285,6 +287,19 @@ def test_cancel_ends_the_work_at_once(worker, conv, tmp_path):
         worker.apply(request(conv, tmp_path / "a"), title="ORT graph", cancel=cancel,
                      progress=lambda fraction, line: cancel.set())
     assert worker.pid is None
+
+
+def test_what_a_library_leaves_behind_goes_with_the_worker(worker, conv, tmp_path, monkeypatch):
+    """TensorFlow writes its generated sources to the temporary folder, and the end of the process was a kill."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker.apply(request(conv, tmp_path / "a"), title="ORT graph", **QUIET)
+    pairs = Path(f"/proc/{worker.pid}/environ").read_text().split("\0")
+    variables = dict(pair.split("=", 1) for pair in pairs if pair)
+    scratch = Path(variables["TMPDIR"])
+    assert scratch.parent == tmp_path and variables["TEMP"] == variables["TMP"] == str(scratch)
+    (scratch / "__autograph_generated_file.py").write_text("left behind")
+    worker.close()
+    assert not scratch.exists()
 
 
 def test_cancel_is_heard_while_a_pass_reports_without_a_pause(worker, conv, tmp_path):

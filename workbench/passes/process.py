@@ -52,6 +52,7 @@ class PassWorker:
         self._process: subprocess.Popen | None = None
         self._answers: queue.SimpleQueue = queue.SimpleQueue()
         self._log: Any = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
         self._warming = False
 
     @property
@@ -137,7 +138,9 @@ class PassWorker:
         self._end()
         self._answers, self._warming = queue.SimpleQueue(), False
         self._log = tempfile.TemporaryFile()
+        self._scratch = tempfile.TemporaryDirectory(prefix="workbench-pass-", ignore_cleanup_errors=True)
         environment = worker_environment(legacy_keras=self.kind == "keras2")
+        environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._scratch.name)  # what it leaves goes with it
         command = [sys.executable, "-P", "-m", f"{__package__}.worker"]  # -P: a torch.py here is not torch
         try:
             self._process = _starter.submit(
@@ -167,6 +170,7 @@ class PassWorker:
                 stream.close()
             except OSError:
                 pass
+        self._scratch.cleanup()
 
     def _obituary(self) -> str:
         """Why the process ended, in words."""
