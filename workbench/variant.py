@@ -8,7 +8,8 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache as once
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,7 @@ from .cache import Cache, Entry
 from .chain import complete, problem
 from .errors import Cancelled, InputError, NotApplicable, WorkbenchError
 from .model import Model, ModelFormat
-from .passes import _cpu, wire
+from .passes import _cpu, hush, wire
 from .passes.process import TIMEOUT_S, PassWorker
 from .recipe import Recipe, Step
 
@@ -39,6 +40,7 @@ _KINDS = {ModelFormat.KERAS: "tensorflow", ModelFormat.SAVED_MODEL: "tensorflow"
           ModelFormat.TORCHSCRIPT: "torch", ModelFormat.TORCH_EXPORT: "torch"}
 _workers: dict[str, PassWorker] = {}
 _workers_lock = threading.Lock()
+_making: dict[str, threading.Lock] = {}
 
 OnProgress = Callable[[float, str], None]
 OnTraining = Callable[[dict[str, Any]], None]
@@ -139,7 +141,8 @@ def _stage(current: Model, original: Model, step: Step, dataset: Dataset | None,
     cached = entry is not None
     if entry is None:
         tell(0.0, "starting")
-        entry = _make(current, original, found, step, samples, cache, key, tell, cancel)
+        with hush.working(), _alone_with(key, cancel):  # who waited finds it made
+            entry = cache.get(key) or _make(current, original, found, step, samples, cache, key, tell, cancel)
     try:
         made = wire.model_from_dict({**entry.meta["model"], "path": str(entry.folder / entry.meta["file"])})
         stage = {"name": step.name, "path": str(made.path), "format": made.format.value,
@@ -148,6 +151,20 @@ def _stage(current: Model, original: Model, step: Step, dataset: Dataset | None,
     except (KeyError, TypeError, ValueError):
         raise InputError(f"the cached artefact in {entry.folder} is damaged: clear the cache") from None
     return made, stage
+
+
+@contextmanager
+def _alone_with(key: str, cancel: threading.Event | None) -> Iterator[None]:
+    """Two that want the same artefact do not make it twice."""
+    with _workers_lock:
+        lock = _making.setdefault(key, threading.Lock())
+    while not lock.acquire(timeout=0.05):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("stopped; finished results are kept")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _make(current: Model, original: Model, found: passes.Pass, step: Step, samples: _Samples, cache: Cache, key: str,

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,10 +50,12 @@ class WorkerPool:
         keep: most idle workers; the least recently used is closed first.
         slow_down: candidate id -> share of each run to waste (0.1 is 10 % slower); the self-test of the protocol
             must find it again (``benchmarks/aa.py``). Never set otherwise.
+        hush: a context in which other work of this process rests, entered while something is timed.
     """
 
-    def __init__(self, keep: int = KEEP, *, slow_down: dict[str, float] | None = None) -> None:
-        self._keep, self._slow_down = keep, slow_down or {}
+    def __init__(self, keep: int = KEEP, *, slow_down: dict[str, float] | None = None,
+                 hush: Callable[[], AbstractContextManager] = nullcontext) -> None:
+        self._keep, self._slow_down, self._hush = keep, slow_down or {}, hush
         self._idle: OrderedDict[str, WorkerClient] = OrderedDict()
         self._all: set[WorkerClient] = set()
         self._lock = threading.Lock()  # of the two above
@@ -77,12 +79,13 @@ class WorkerPool:
 
     @contextmanager
     def exclusive(self, cancel: threading.Event | None = None,
-                  on_wait: turn.OnWait = lambda line: None) -> Iterator[None]:
+                  on_wait: turn.OnWait = lambda line: None, *, quiet: bool = True) -> Iterator[None]:
         """The machine to oneself: waits until no other measurement or warming goes on, of other processes neither.
 
         Args:
             cancel: set it to stop waiting.
             on_wait: called with a line that says for what.
+            quiet: other work of this process rests meanwhile.
 
         Raises:
             Cancelled: ``cancel`` was set while waiting.
@@ -97,7 +100,8 @@ class WorkerPool:
             try:
                 self._feeds.trim()
                 self.outputs.trim()
-                yield
+                with self._hush() if quiet else nullcontext():
+                    yield
             finally:
                 self._turn.release()
 
@@ -235,7 +239,7 @@ class WorkerPool:
         return thread
 
     def _prewarm(self, candidate: Candidate, feeds: Feeds, questions: Feeds, plan: Plan) -> None:
-        with self.exclusive():
+        with self.exclusive(quiet=False):  # nothing is timed
             try:
                 stored = self.store(feeds)
                 worker = self.take(candidate, stored)

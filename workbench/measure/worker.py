@@ -25,6 +25,7 @@ from typing import Any, TextIO
 
 from .. import feeds as feed_names
 from ..errors import InputError, WorkbenchError
+from ..lifeline import die_with
 from ..model import ModelFormat
 from ..runtimes import registry
 from ..runtimes.base import Session, SessionRequest
@@ -286,28 +287,12 @@ def _read(source: TextIO, queue: SimpleQueue) -> None:
     os._exit(0)  # the kernel is gone or let us go: end at once, whatever the main thread is doing
 
 
-def _die_with(parent: int) -> None:
-    """Asks Linux to end this process with the kernel, even while native code holds the interpreter."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1  # prctl(2)
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)  # it ended before we asked
-    try:  # when memory runs out, this process is to go, not the notebook
-        Path("/proc/self/oom_score_adj").write_text("800")
-    except OSError:
-        pass
-
-
 def main() -> None:
     """Entry point; arguments: cores (comma-separated) and the parent's process id."""
     cores, parent = sys.argv[1], int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, out = _private_pipes()
-    _die_with(parent)
+    die_with(parent)
     environment.set_cores(tuple(int(core) for core in cores.split(",")))
     queue: SimpleQueue = SimpleQueue()
     threading.Thread(target=_read, args=(source, queue), daemon=True).start()

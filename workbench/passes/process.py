@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import errors
 from ..errors import Cancelled, WorkerError
+from . import hush
 
 TIMEOUT_S = 3600.0
 _POLL_S = 0.05
@@ -113,8 +114,12 @@ class PassWorker:
 
     def _wait(self, title: str, progress: Callable[..., None], cancel: threading.Event | None,
               deadline: float) -> dict[str, Any]:
+        fraction, waits = 0.0, False
         while True:
             _check(cancel)  # also when progress arrives without a pause
+            if hush.rests(self._process) and not waits:
+                waits = True
+                progress(fraction, "waits until the measurement is over")
             if time.monotonic() > deadline:
                 raise WorkerError(f"{title} took too long and was stopped; take fewer calibration samples or a "
                                   "smaller model")
@@ -126,6 +131,7 @@ class PassWorker:
                 raise WorkerError(f"{title}: {self._obituary()}")
             if "progress" in answer:
                 progress(*answer["progress"])
+                fraction, waits = answer["progress"][0], False
             elif self._warming:
                 self._warming = False  # the answer to warm(), also when an import failed: the pass will say it better
             elif "error" in answer:
@@ -141,7 +147,8 @@ class PassWorker:
         self._scratch = tempfile.TemporaryDirectory(prefix="workbench-pass-", ignore_cleanup_errors=True)
         environment = worker_environment(legacy_keras=self.kind == "keras2")
         environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._scratch.name)  # what it leaves goes with it
-        command = [sys.executable, "-P", "-m", f"{__package__}.worker"]  # -P: a torch.py here is not torch
+        # -P: a torch.py here is not torch
+        command = [sys.executable, "-P", "-m", f"{__package__}.worker", str(os.getpid())]
         try:
             self._process = _starter.submit(
                 subprocess.Popen, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
@@ -150,6 +157,7 @@ class PassWorker:
             ).result()
         except OSError as error:
             raise WorkerError(f"the pass worker cannot be started: {error.strerror}") from None
+        hush.began(self._process)
         threading.Thread(target=_pump, args=(self._process, self._answers), daemon=True).start()
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -165,6 +173,7 @@ class PassWorker:
             return
         process.kill()
         process.wait()
+        hush.ended(process)
         for stream in (process.stdin, self._log):
             try:
                 stream.close()

@@ -22,6 +22,7 @@ import numpy as np
 
 from .. import passes
 from ..errors import WorkbenchError
+from ..lifeline import die_with
 from . import wire
 from .base import PassContext
 
@@ -37,6 +38,7 @@ _IMPORTS = {
 
 def main() -> int:
     """Answers requests until stdin closes; what frameworks print goes to stderr."""
+    die_with(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     requests: queue.SimpleQueue = queue.SimpleQueue()
