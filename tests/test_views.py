@@ -85,14 +85,43 @@ def test_a_model_with_open_sizes_waits_for_its_data(board, tmp_path, monkeypatch
     onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), path)
     np.savez(tmp_path / "bad.npz", nothing=np.zeros(3))
     np.savez(tmp_path / "good.npz", x=np.random.default_rng(0).normal(size=(12, 1, 9)).astype(np.float32))
-    board._open_now("model", str(path))
+    board._open_now("model", str(path), board._opens)
     assert "how long is axis" in board.picker.error and "choose its data above" in board.picker.error
     assert "fix=" not in board.picker.error  # nothing that can be typed here
-    board._open_now("data", str(tmp_path / "bad.npz"))  # still waits
+    board._open_now("data", str(tmp_path / "bad.npz"), board._opens)  # still waits
     assert board.picker.error and board.session.engine.model.name == "cnn"
-    board._open_now("data", str(tmp_path / "good.npz"))
+    board._open_now("data", str(tmp_path / "good.npz"), board._opens)
     assert board.picker.error == "" and board.session.engine.model.name == "open"
     assert board.picker.data["title"] == "good"
+
+
+def test_while_another_model_opens_nothing_is_begun_that_it_would_cut_off(board, tmp_path, monkeypatch):
+    """A measurement of the old model was ended by the new one, and stored as 'failed: the worker was closed'."""
+    monkeypatch.chdir(tmp_path)
+    go, real, closed = threading.Event(), opening.open_engine, []
+
+    def slow(source):
+        go.wait(60)
+        found = real(source, study=":memory:")
+        if source == "separable":
+            monkeypatch.setattr(found.engine, "close", lambda: closed.append(source))
+        return found
+
+    monkeypatch.setattr(opening, "open_engine", slow)
+    threads = set(threading.enumerate())
+    for source in ("separable", "mlp"):  # the user thinks better of it
+        board._on_pick({"type": "open", "kind": "model", "source": source}, [])
+    reasons = {a["id"]: a["reason"] for a in board.bar.actions}
+    assert "being opened" in reasons["measure"] and "being opened" in reasons["tune"]
+    for what in ("measure", "tune"):
+        board._on_action({"type": "action", "id": what}, [])
+    assert not board.session.busy
+    go.set()
+    for thread in set(threading.enumerate()) - threads:
+        if thread.name == "open":
+            thread.join(60)
+    assert board.session.engine.model.name == "mlp" and closed == ["separable"] and board.picker.busy == ""
+    assert not {a["id"]: a["reason"] for a in board.bar.actions}["measure"]
 
 
 def test_data_that_do_not_fit_are_refused_in_one_line(opened, tmp_path):

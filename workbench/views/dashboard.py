@@ -25,6 +25,7 @@ from .widgets.tabs import ACCURACY, LOG, MACHINE, TIME, TUNE, Tabs
 from .widgets.tune import TunePane
 
 _WAITS = " The file does not tell: choose its data above, and it opens with them."
+_OPENING = "Another model or other data are being opened: wait a moment."
 _NO_EXPORT = "Measure this selection first: a bundle holds the model and its measurement."
 _OPEN: dict[str, Dashboard] = {}  # by study, so that running the cell again ends the earlier worker processes
 
@@ -68,7 +69,7 @@ class Dashboard:
     """
 
     def __init__(self, opened: opening.Opened, error: str = "", waiting: Any = None) -> None:
-        self._waiting = waiting
+        self._waiting, self._opening, self._opens = waiting, False, 0
         self._marshal, self._drawn_key = Marshal(), ""
         self.asked = _asked(opened)
         self.session = Session(opened, self.refresh)
@@ -164,7 +165,7 @@ class Dashboard:
         session = self.session
         line, tone, fraction = session.status
         what = "search" if session.tuned else "measurement"
-        busy = f"A {what} is running: wait, or cancel it." if session.busy else ""
+        busy = f"A {what} is running: wait, or cancel it." if session.busy else _OPENING if self._opening else ""
         reason = busy or session.problem()
         again = session.selected is not None and session.selected.status == "ok"
         self.bar.show(line=line, tone=tone, fraction=fraction, actions=[
@@ -226,7 +227,9 @@ class Dashboard:
         self.refresh()
 
     def _on_action(self, message: dict[str, Any], _buffers: Any) -> None:
-        if message.get("id") == "measure":
+        if message.get("id") in ("measure", "tune") and self._opening:
+            pass  # clicked before the button was off: what is shown is about to go
+        elif message.get("id") == "measure":
             self.session.measure()
         elif message.get("id") == "tune":
             self.session.tune()
@@ -276,10 +279,12 @@ class Dashboard:
         if self.session.busy:
             self.picker.error = f"A measurement is running: cancel it, then open the {kind}."
             return
+        self._opening, self._opens = True, self._opens + 1
         self.picker.show(error="", busy=f"opening {source} …")
-        threading.Thread(target=self._open_now, args=(kind, source), daemon=True, name="open").start()
+        self._draw_bar()
+        threading.Thread(target=self._open_now, args=(kind, source, self._opens), daemon=True, name="open").start()
 
-    def _open_now(self, kind: str, source: str) -> None:
+    def _open_now(self, kind: str, source: str, number: int) -> None:
         before, waiting = self.session.opened, self._waiting
         try:
             if kind == "model":
@@ -289,20 +294,26 @@ class Dashboard:
             else:
                 opened = opening.with_data(before, source)
         except opening.NeedsData as error:
-            self._marshal(self._not_opened, f"{error}{_WAITS}", source)
+            self._marshal(self._not_opened, number, f"{error}{_WAITS}", source)
         except WorkbenchError as error:
-            self._marshal(self._not_opened, str(error), waiting if kind == "data" else None)
+            self._marshal(self._not_opened, number, str(error), waiting if kind == "data" else None)
         except Exception as error:  # a defect must show where the click was
-            self._marshal(self._not_opened, f"cannot open {source}: {type(error).__name__}: {error}")
+            self._marshal(self._not_opened, number, f"cannot open {source}: {type(error).__name__}: {error}")
         else:
-            self._marshal(self._opened, opened)
+            self._marshal(self._opened, number, opened)
 
-    def _not_opened(self, line: str, waiting: Any = None) -> None:
-        self._waiting = waiting
+    def _not_opened(self, number: int, line: str, waiting: Any = None) -> None:
+        if number != self._opens:
+            return  # another one was asked for since
+        self._waiting, self._opening = waiting, False
         self.picker.show(error=line, busy="")
+        self._draw_bar()
 
-    def _opened(self, opened: opening.Opened) -> None:
-        self._waiting = None
+    def _opened(self, number: int, opened: opening.Opened) -> None:
+        if number != self._opens:
+            opened.engine.close()
+            return
+        self._waiting, self._opening = None, False
         with self.session.lock:
             before = self.session.engine
             self.session.take(opened)
