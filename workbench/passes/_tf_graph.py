@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 import numpy as np
 
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
-from . import _check, _ops, _tf_export, _tf_rewrite
+from . import _check, _ops, _tf_export
 from .base import Pass, PassContext, PassResult
 
 SAME = 0.9999  # cosine below which a rewritten graph counts as another model
@@ -103,7 +105,7 @@ def write(model: Model, frozen: _tf_export.Frozen, graph: Any, context: PassCont
         raise NotApplicable("the frozen graph is larger than 2 GB, which a SavedModel cannot hold in one file")
     context.progress(0.7, "writing the SavedModel")
     names = [t.name for t in frozen.signature]
-    _tf_rewrite.name_functions(graph)
+    _name_functions(graph)
     pruned = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), []).prune(*frozen.tensors)
 
     def call(**tensors: Any) -> dict[str, Any]:
@@ -117,6 +119,23 @@ def write(model: Model, frozen: _tf_export.Frozen, graph: Any, context: PassCont
     tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
     context.progress(0.85, "checking the result")
     return folder, [_compared(model, frozen, folder, context)]
+
+
+def _name_functions(graph: Any) -> None:
+    """Names a graph's functions after what they hold (in place).
+
+    A rewritten function must not bear the name of the one that it was: a process knows one function of a name.
+    """
+    new = {}
+    for function in graph.library.function:
+        old, function.signature.name = function.signature.name, ""
+        digest = hashlib.sha256(function.SerializeToString(deterministic=True)).hexdigest()[:12]
+        new[old] = function.signature.name = f"{re.sub(r'_[0-9a-f]{12}$|_[0-9]+$', '', old)}_{digest}"
+    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
+        for value in node.attr.values():
+            for named in (value.func, *value.list.func):
+                if named.name in new:  # another kind of value would become a function by being written to
+                    named.name = new[named.name]
 
 
 def _compared(model: Model, frozen: _tf_export.Frozen, folder: Any, context: PassContext) -> str:

@@ -5,8 +5,6 @@ Keras writes its exact GELU with Erfc, its grouped convolutions as functions for
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +14,7 @@ _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 
 
 def for_onnx(graph: Any) -> Any:
-    """The same computation without calls, Erfc and Expm1; names of all other nodes stay.
+    """The same computation without calls, Einsum, Erfc and Expm1; names of all other nodes stay.
 
     Args:
         graph: a frozen ``GraphDef``; stays as it is.
@@ -78,23 +76,6 @@ def _result(tensor: str, results: dict[str, str]) -> str:
     """A tensor, or what stands for it where a call made it."""
     name = tensor if ":" in tensor else f"{tensor}:0"
     return _result(results[name], results) if name in results else tensor
-
-
-def name_functions(graph: Any) -> None:
-    """Names a graph's functions after what they hold (in place).
-
-    A rewritten function must not bear the name of the one that it was: a process knows one function of a name.
-    """
-    new = {}
-    for function in graph.library.function:
-        old, function.signature.name = function.signature.name, ""
-        digest = hashlib.sha256(function.SerializeToString(deterministic=True)).hexdigest()[:12]
-        new[old] = function.signature.name = f"{re.sub(r'_[0-9a-f]{12}$|_[0-9]+$', '', old)}_{digest}"
-    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
-        for value in node.attr.values():
-            for named in (value.func, *value.list.func):
-                if named.name in new:  # another kind of value would become a function by being written to
-                    named.name = new[named.name]
 
 
 def _const(like: Any, name: str, value: float) -> Any:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 
+_AT_REST = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+_PATIENCE_S = 1.0  # for a process that waits for a disk
 _lock = threading.Lock()
 _processes: set[subprocess.Popen] = set()
 _stopped: set[subprocess.Popen] = set()
@@ -67,11 +70,16 @@ def _hold(thread: int, more: int) -> None:
 
 
 def _settle() -> None:
+    """Stops all that works while somebody times, or lets all that is stopped go on."""
+    deadline = time.monotonic() + _PATIENCE_S
     for process in _processes - _stopped if _holders else set(_stopped):
         try:
             top = psutil.Process(process.pid)
-            for one in (top, *top.children(recursive=True)):
+            family = [top, *top.children(recursive=True)]
+            for one in family:
                 one.suspend() if _holders else one.resume()
+            while _holders and any(one.status() not in _AT_REST for one in family) and time.monotonic() < deadline:
+                time.sleep(0.002)  # a stop is heard when the process is next scheduled
         except (psutil.Error, OSError):
             pass  # it ended meanwhile, or is not ours to stop
         _stopped.add(process) if _holders else _stopped.discard(process)
