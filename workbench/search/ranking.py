@@ -12,6 +12,7 @@ from .goal import Goal
 
 KEEP_ANSWERS = ("convert", "graph")  # groups of passes that change no answer
 EQUAL = 0.02  # two that differ by less are equally fast: the last measurement cannot tell them apart
+DISTURBED = 2.2  # times slower seems what is timed while another machine's program has one of two cores
 LIKELY_Z = 1.64  # one-sided 95 %
 _ANSWERS = {"fidelity", "max_drop"}
 
@@ -82,6 +83,16 @@ class Ranking:
         able = [r for r in self.contenders(len(self._known)) if not set(self.unmet(r)) - {"latency_s"}]
         bound = self.best.ratio_interval[1] if self.best.ratio_interval and self.best in able else math.inf
         return [r for r in able if r.ratio_interval is None or r.ratio_interval[0] <= bound][:count]
+
+    def elsewhere(self, chosen: list[Result]) -> list[Result]:
+        """The best on each other runtime that is not far behind: its short measurement may have been disturbed."""
+        if self.best is None or not self.best.ratio:
+            return []
+        found: dict[str, Result] = {}
+        for result in self.contenders(len(self._known)):
+            if not self.unmet(result) and (result.ratio or math.inf) <= DISTURBED * self.best.ratio:
+                found.setdefault(result.recipe.runtime, result)
+        return [r for runtime, r in found.items() if runtime not in {c.recipe.runtime for c in chosen}]
 
     def likely(self, result: Result) -> bool:
         """Whether its answers would meet the goal on other samples too, with a chance of 95 %.

@@ -128,6 +128,7 @@ class Search:
         self._deadline, self._first_s = threading.Event(), 0.0
         self._begun: dict[tuple, float] = {}  # recipes -> when their order began
         self._screened: set[str] = set()  # keys of recipes
+        self._again: set[str] = set()  # recipes that had a second look because their runtime seemed to be behind
         self._asked = 0
         self._out_of_time = False
         full = replace(Plan.default(), seed=seed)
@@ -259,12 +260,15 @@ class Search:
         """Measures those that may be the best side by side, for longer, on the samples of the search.
 
         Returns:
-            True when the best one's short measurement had flattered it, so that what promised too little beside it may
-            be worth a trial after all.
+            True when the best one's short measurement had flattered it, or another runtime's had wronged it, so that
+            what promised too little beside it may be worth a trial after all.
         """
         chosen = self.ranking.close(SEMIFINALISTS)
         if len(chosen) == 1:  # so far ahead that it may be luck
             chosen = self.ranking.contenders(2)
+        others = [r for r in self.ranking.elsewhere(chosen) if r.recipe.key not in self._again]
+        self._again |= {r.recipe.key for r in others}
+        chosen += others
         if len(chosen) < 2 or not self._screened & {r.recipe.key for r in chosen} or self._deadline.is_set():
             return False
         recipes = tuple(r.recipe for r in chosen)
@@ -274,7 +278,8 @@ class Search:
         self._take(lab.wait())
         for recipe in recipes:
             self._learn(self._places[recipe.key], self.ranking.known(recipe))
-        return (self.ranking.best.ratio or 1.0) > (1 + EQUAL) * hoped
+        found = self.ranking.best
+        return (found.ratio or 1.0) > (1 + EQUAL) * hoped or found.recipe.key in {r.recipe.key for r in others}
 
     def _begin(self, lab: Lab, order: Order, cancel: threading.Event) -> None:
         left = max(0.0, self.budget_s - self.elapsed_s)
