@@ -111,6 +111,16 @@ def test_a_quarter_of_the_time_finds_a_variant_within_5_percent_of_the_best(enum
     assert statistics.median(gaps) <= 1.05, gaps
 
 
+def test_each_runtime_is_tried_as_it_comes_though_nothing_promises_anything(enumerated, monkeypatch):
+    """LiteRT's INT8 of a transformer is five times slower than its float32, which was then never tried: it was best."""
+    monkeypatch.setattr("workbench.search.tuner.Expectation.bets", lambda self, points, best: [])
+    found, lab, _ = searched(enumerated, 0, share=1.0)
+    tried = {t.result.recipe.runtime for t in found.trials if not t.why.startswith("may be the best")}
+    assert tried == {"tensorflow", "litert", "onnxruntime", "openvino"} and found.best.recipe.runtime == "litert"
+    defaults = [t for t in found.trials if t.why.endswith("as it comes")]
+    assert 3 <= len(defaults) <= 6 and found.stopped != "time"
+
+
 class Disturbed(Recorded):
     """Something took the machine while one runtime was screened: it seems to be behind several of another."""
 

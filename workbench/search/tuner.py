@@ -7,6 +7,7 @@ use.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ FULL_SHARE = 0.1  # most of the budget that is kept for the full measurement bef
 LEAST_GAIN = 0.002  # a search ends when nothing left is expected to bring even 0.2 %
 SAMPLE_S = 12.0  # what a trial that only the sampler wants may take
 SAMPLED = 4  # each so many trials one comes from the sampler, in case what is known does not hold here
+HOPELESS = 4.0  # times slower than the best is a runtime's default that other threads will not save
 _LOADS = 1.5  # the last measurement loads every contender anew: that takes longer than the baseline's first trial
 
 
@@ -128,6 +130,7 @@ class Search:
         self._deadline, self._first_s = threading.Event(), 0.0
         self._begun: dict[tuple, float] = {}  # recipes -> when their order began
         self._screened: set[str] = set()  # keys of recipes
+        self._defaults: dict[str, float] = {}  # runtime -> best ratio of the model as it is
         self._again: set[str] = set()  # recipes that had a second look because their runtime seemed to be behind
         self._asked = 0
         self._out_of_time = False
@@ -246,7 +249,7 @@ class Search:
         bets = [b for b in bets if b.seconds <= until]
         if not any(b.gain >= LEAST_GAIN for b in bets):
             self._out_of_time = promising
-            return None
+            return self._as_it_comes(until)
         self._asked += 1
         if self._asked % SAMPLED == 0:
             quick = {b.point for b in bets if b.gain > 0 and b.seconds <= SAMPLE_S}
@@ -255,6 +258,22 @@ class Search:
                 return point, f"near the front: {self.space.routes[point.route].why}"
         self._sampler.tell(bets[0].point, None, self.goal)
         return bets[0].point, self.space.routes[bets[0].point.route].why
+
+    def _as_it_comes(self, until: float) -> tuple[Point, str] | None:
+        """A runtime's own default with the threads of the best, where the runtime was judged by other variants only."""
+        best = self.ranking.best
+        if best is None or not best.ratio:
+            return None
+        routes = self.space.routes
+        plain = [p for p in self._sampler.left
+                 if not routes[p.route].traits and not p.option and p.threads == best.recipe.threads
+                 and self._defaults.get(routes[p.route].runtime, 0.0) <= HOPELESS * best.ratio
+                 and self._expected.seconds(p) <= until]
+        if not plain:
+            return None
+        point = min(plain)
+        self._sampler.tell(point, None, self.goal)
+        return point, f"{routes[point.route].why}, as it comes"
 
     def _narrow(self, lab: Lab) -> bool:
         """Measures those that may be the best side by side, for longer, on the samples of the search.
@@ -305,6 +324,9 @@ class Search:
         wrong = result.status == "ok" and self.ranking.answers_wrong(result)
         self._sampler.tell(point, result, self.goal)
         self._expected.tell(point, result, not wrong)
+        route = self.space.routes[point.route]
+        if not route.traits and result.ratio:
+            self._defaults[route.runtime] = min(result.ratio, self._defaults.get(route.runtime, math.inf))
         if (wrong or result.status != "ok") and point.option == 0:
             self._sampler.drop(point.route)
 
