@@ -137,7 +137,7 @@ class Disturbed(Recorded):
 
 
 def test_a_runtime_that_was_disturbed_while_it_was_screened_is_looked_at_again(enumerated):
-    """The best of it seemed to be behind; a search of a transformer ended with a peer ahead."""
+    """The best of it seemed to be behind, and nothing measured it again before the search ended."""
     model, data, rows, options = enumerated
     meets = [p for p, r in rows.items() if r["status"] == "ok" and r["delta"] >= -0.01]
     gaps = []
