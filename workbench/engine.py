@@ -16,14 +16,13 @@ from .datasets import Dataset
 from .errors import Cancelled, WorkbenchError
 from .measure import Measurement, Plan, WorkerPool, environment, measure
 from .measure.protocol import FEWEST_ROUNDS
-from .model import Model, ModelFormat
-from .passes import hush
+from .model import Model
+from .passes import _tf_export, hush
 from .recipe import Recipe
 from .results import Result
 from .study import Study
 
 TIMING_FEEDS = 256  # distinct inputs that the timed runs cycle through
-_CONVERTED = (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL)
 _QUICK_TO_CONVERT = 20_000_000  # bytes; what takes longer would hold up the pass that the user asks for first
 
 
@@ -123,7 +122,7 @@ class Engine:
             built = variant.build(self.model, base, self.dataset, cache=self.cache)
             self._pool.prewarm(assemble.candidate(self.model, built, base), self._feeds(base.batch, TIMING_FEEDS),
                                self._feeds(base.batch, self.plan.fidelity_samples), self.plan)
-            if self.model.format in _CONVERTED and self.model.size_bytes <= _QUICK_TO_CONVERT:
+            if self.model.format in _tf_export.FORMATS and self.model.size_bytes <= _QUICK_TO_CONVERT:
                 for step in ("onnx-convert", "tflite-convert"):
                     converted = variant.complete(self.model, recipes.make(step))
                     variant.build(self.model, converted, self.dataset, cache=self.cache)

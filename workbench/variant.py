@@ -22,10 +22,10 @@ from . import model as models
 from . import passes
 from .cache import Cache, Entry
 from .chain import complete, problem
-from .errors import Cancelled, InputError, NotApplicable, WorkbenchError
+from .errors import InputError, NotApplicable, WorkbenchError
 from .model import Model, ModelFormat
 from .passes import _cpu, hush, wire
-from .passes.process import TIMEOUT_S, PassWorker
+from .passes.process import TIMEOUT_S, PassWorker, check
 from .recipe import Recipe, Step
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def _worker(kind: str) -> PassWorker:
 def _stage(current: Model, original: Model, step: Step, dataset: Dataset | None, cache: Cache,
            tell: Callable[..., None], cancel: threading.Event | None) -> tuple[Model, dict[str, Any]]:
     """One pass, from the cache or from a worker."""
-    if cancel is not None and cancel.is_set():
-        raise Cancelled("stopped; finished results are kept")
+    check(cancel)
     found = passes.get(step.name)
     samples = _samples(found, step, dataset)
     key = _key(current, found, step, samples)
@@ -159,8 +158,7 @@ def _alone_with(key: str, cancel: threading.Event | None) -> Iterator[None]:
     with _workers_lock:
         lock = _making.setdefault(key, threading.Lock())
     while not lock.acquire(timeout=0.05):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("stopped; finished results are kept")
+        check(cancel)
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _onnx_io
+from . import _onnx_io, _onnx_names
 from ._onnx_lookup import Lookup
 
 FROM_OPSET = 17
@@ -44,7 +44,8 @@ def fuse(model: Any) -> int:
     found = [(node, norm) for node in model.graph.node if node.op_type == "Add" and (norm := _match(known, node))]
     written = sum(_write(model.graph, known, node, norm) for node, norm in found)
     if written:
-        _drop_unread(model.graph)
+        _onnx_names.order(model.graph)  # what nothing reads any more goes
+        _onnx_io.drop_unused_weights(model.graph)
     return written
 
 
@@ -153,14 +154,3 @@ def _write(graph: Any, known: Lookup, add: Any, norm: _Norm) -> bool:
 
 def _is_transpose(node: Any, perm: list[int]) -> bool:
     return node.op_type == "Transpose" and any(a.name == "perm" and list(a.ints) == perm for a in node.attribute)
-
-
-def _drop_unread(graph: Any) -> None:
-    """Takes out nodes that nothing reads any more, and their constants."""
-    while True:
-        uses = _onnx_io.uses(graph)
-        unread = [n for n in graph.node if not any(uses[o] for o in n.output)]
-        if not unread:
-            break
-        _onnx_io.remove(graph, unread)
-    _onnx_io.drop_unused_weights(graph)

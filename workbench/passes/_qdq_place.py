@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _onnx_io, _onnx_scope
+from ._onnx_lookup import Lookup
 
 AFTER_CONV, AFTER_ACTIVATION = "conv", "activation"
 MADE = "_QuantizeLinear_Input"  # what the quantizer appends to the maker of a graph output
@@ -62,12 +63,8 @@ class _Places:
     """Who makes and who reads each tensor of a QDQ graph."""
 
     def __init__(self, before: Any, graph: Any, after: str, ops: Iterable[str]) -> None:
-        self._makers = {o: n for n in graph.node for o in n.output}
-        self._readers: dict[str, list[Any]] = {}
-        for node in _onnx_io.all_nodes(graph):
-            for tensor in node.input:
-                self._readers.setdefault(tensor, []).append(node)
-        self.outputs = {o.name for o in graph.output}
+        known = Lookup(graph)
+        self._makers, self._readers, self.outputs = known.made, known.readers, known.outputs
         self._own = {n.name: n.output[0] for n in before.graph.node}
         self._dropped = _DROPPED[after]
         self._carrying = set(ops) - (_ACTIVATIONS if after == AFTER_ACTIVATION else set())

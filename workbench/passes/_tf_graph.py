@@ -25,7 +25,7 @@ class TfGraphPass(Pass):
     """Base of the graph passes on TensorFlow's own formats: see :class:`workbench.passes.base.Pass`."""
 
     group = "graph"
-    accepts = (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL)
+    accepts = _tf_export.FORMATS
     produces = ModelFormat.SAVED_MODEL
     packages = {"tensorflow": "pip install tensorflow"}
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from ..errors import InputError, NotApplicable
 from ..feeds import plain_name
-from ..model import Model, ModelFormat
+from ..model import Model
 from . import _check, _tf_export
 from .base import PassContext
 
-ACCEPTS = (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL)
+ACCEPTS = _tf_export.FORMATS
 PACKAGES = {"tensorflow": "pip install tensorflow"}
 EXCLUDES = frozenset({"int8", "float16"})
 INT8_HINT = "allow float fallback, or use TFLite dynamic range"

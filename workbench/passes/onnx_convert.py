@@ -12,7 +12,17 @@ import numpy as np
 from ..errors import NotApplicable
 from ..model import Model, ModelFormat
 from ..settings import SettingsBase, setting
-from . import _check, _onnx_flatten, _onnx_gelu, _onnx_io, _onnx_names, _onnx_norms, _onnx_prepare, _onnx_trained_int8
+from . import (
+    _check,
+    _onnx_flatten,
+    _onnx_gelu,
+    _onnx_io,
+    _onnx_names,
+    _onnx_norms,
+    _onnx_prepare,
+    _onnx_trained_int8,
+    _tf_export,
+)
 from .base import Pass, PassContext, PassResult
 
 AGREES = 0.9999  # cosine to the source's output below which a conversion counts as wrong
@@ -37,7 +47,7 @@ class OnnxConvert(Pass):
     group = "convert"
     summary = ("Writes the model as ONNX, for ONNX Runtime and OpenVINO; names and open sizes stay, "
                "and the outputs are checked against the source.")
-    accepts = (ModelFormat.KERAS, ModelFormat.KERAS2, ModelFormat.SAVED_MODEL, *_TORCH)
+    accepts = (*_tf_export.FORMATS, *_TORCH)
     produces = ModelFormat.ONNX
     packages = {"onnx": "pip install onnx", "onnxruntime": "pip install onnxruntime"}
     machine_dependent = True  # how the integers of a model trained for INT8 are written

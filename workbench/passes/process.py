@@ -92,9 +92,9 @@ class PassWorker:
         """
         deadline = time.monotonic() + timeout_s
         while not self._lock.acquire(timeout=_POLL_S):
-            _check(cancel)
+            check(cancel)
         try:
-            _check(cancel)
+            check(cancel)
             if self.pid is None:
                 self._start()
             self._send({"do": "apply", **request})
@@ -116,7 +116,7 @@ class PassWorker:
               deadline: float) -> dict[str, Any]:
         fraction, waits = 0.0, False
         while True:
-            _check(cancel)  # also when progress arrives without a pause
+            check(cancel)  # also when progress arrives without a pause
             if hush.rests(self._process) and not waits:
                 waits = True
                 progress(fraction, "waits until the measurement is over")
@@ -211,6 +211,7 @@ def _pump(process: subprocess.Popen, answers: queue.SimpleQueue) -> None:
     answers.put(None)
 
 
-def _check(cancel: threading.Event | None) -> None:
+def check(cancel: threading.Event | None) -> None:
+    """Raises ``Cancelled`` once ``cancel`` is set."""
     if cancel is not None and cancel.is_set():
         raise Cancelled("stopped; finished results are kept")
